@@ -1,0 +1,39 @@
+"""What every estimator of the package shares: its documentation link and its stamp."""
+
+import warnings
+
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
+
+from skalgos import DOC_URL, __version__
+
+
+class SkalEstimator(BaseEstimator):
+    """Base class of all estimators.
+
+    Adds to :class:`sklearn.base.BaseEstimator` the link from the HTML
+    representation to the page of the class in this package's documentation, and the
+    version of the package in pickles, with a warning where it differs on loading.
+    """
+
+    _doc_link_module = "skalgos"
+    _doc_link_template = (
+        DOC_URL + "/generated/{estimator_module}.{estimator_name}.html"
+    )
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_skalgos_version": __version__}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop("_skalgos_version", "unknown")
+        if version != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=__version__,
+                    original_sklearn_version=version,
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)

@@ -1,0 +1,395 @@
+"""The inner loops of FasterPAM.
+
+Notation, throughout: object o has its nearest medoid in slot ``near[o]`` at distance
+``d1[o]`` and the second nearest in slot ``sec[o]`` at ``d2[o]``; it weighs ``w[o]``.
+``R[i]`` is what removing the medoid of slot i costs, the sum of ``w (d2 - d1)`` over
+its objects. Exchanging the medoid of slot i for candidate j changes the loss by
+``shared + P[i]``, where over the objects o with ``x = d(o, j) < d2[o]``
+
+    shared = sum of w (x - max(x, d1)),
+    P[i]   = R[i] + sum of w (max(x, d1) - d2) over those with near[o] = i,
+
+so that one pass over the objects prices all k removals. Sums are kept in float64
+whatever the distances are: in float32 they change sign near convergence.
+"""
+
+import numpy as np
+
+from skalgos._jit import helper, kernel
+from skalgos.cluster._kmedoids.lane_kernels import (
+    LANES,
+    SQUARED,
+    block_below,
+    lowest_bit,
+    mask_below,
+    mask_equal,
+)
+
+EVERY = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+# ---- the price of a candidate ------------------------------------------------------
+@helper
+def smallest(P):
+    """Return the minimum, in four chains so that the comparisons overlap."""
+    a = b = c = d = P[0]
+    k = P.shape[0]
+    for i in range(0, k - 3, 4):
+        a = min(a, P[i])
+        b = min(b, P[i + 1])
+        c = min(c, P[i + 2])
+        d = min(d, P[i + 3])
+    for i in range(k - k % 4, k):
+        a = min(a, P[i])
+    return min(min(a, b), min(c, d))
+
+
+@helper
+def change_of_row(row, bound, table, near, d1, d2, w, R, P):
+    """Fill P, less the shared term, and return the change of the best exchange.
+
+    ``row`` holds the distances of all objects and ``bound`` is ``d2``; or, with a
+    ``table``, one-byte levels: ``table[row[o]]`` never exceeds the distance of object
+    o, and ``row[o] < bound[o]`` where it is below ``d2[o]``. As the change only grows
+    with the distances, the result is then a lower bound.
+    """
+    for i in range(R.shape[0]):
+        P[i] = R[i]
+    shared = 0.0
+    n = row.shape[0]
+    for b in range((n + LANES - 1) // LANES):
+        start = min(LANES * b, n - LANES)
+        mask = mask_below(row, start, bound)
+        mask &= EVERY << np.uint64(LANES * b - start)
+        while mask != np.uint64(0):
+            o = np.uint64(start) + lowest_bit(mask)
+            mask &= mask - np.uint64(1)
+            x = np.float64(row[o]) if table is None else table[row[o]]
+            capped = max(x, np.float64(d1[o]))
+            P[near[o]] += w[o] * (capped - np.float64(d2[o]))
+            shared += w[o] * (x - capped)
+    return shared + smallest(P)
+
+
+@helper
+def finish(q, root, scale):
+    """Turn a block distance into the dissimilarity."""
+    if root:
+        return np.sqrt(q)
+    return q * scale
+
+
+@helper
+def change_of_point(space, point, near, d1, d2, w, R, P, out):
+    """Do what ``change_of_row`` does, computing distances as it goes.
+
+    A block of 64 points is looked at only if its centre is within ``reach`` of the
+    point: beyond it no object of the block can be nearer to the point than to its
+    second medoid.
+    """
+    code, root, scale, blocks, centres, radius, slack, medoid_blocks, q1, q2, reach = (
+        space
+    )
+    for i in range(R.shape[0]):
+        P[i] = R[i]
+    shared = 0.0
+    for group in range(centres.shape[0]):
+        near_blocks = block_below(code, centres, group, point, reach, out)
+        while near_blocks != np.uint64(0):
+            b = np.uint64(LANES * group) + lowest_bit(near_blocks)
+            near_blocks &= near_blocks - np.uint64(1)
+            mask = block_below(code, blocks, np.int64(b), point, q2, out)
+            while mask != np.uint64(0):
+                lane = lowest_bit(mask)
+                mask &= mask - np.uint64(1)
+                o = np.uint64(LANES) * b + lane
+                x = np.float64(finish(out[lane], root, scale))
+                capped = max(x, np.float64(d1[o]))
+                P[near[o]] += w[o] * (capped - np.float64(d2[o]))
+                shared += w[o] * (x - capped)
+    return shared + smallest(P)
+
+
+# ---- the exchange -------------------------------------------------------------------
+@helper
+def cheapest(P):
+    """Return the first slot of the smallest price."""
+    best = 0
+    for i in range(1, P.shape[0]):
+        if P[i] < P[best]:
+            best = i
+    return best
+
+
+@helper
+def settle(o, x, slot, own, near, sec, d1, d2):
+    """Give object o its nearest two after slot's medoid became one at distance x.
+
+    Returns whether the second nearest is now unknown. An object that is itself the
+    new medoid belongs to it, even where another medoid is at distance zero too. Any
+    increasing function of the distances does as well.
+    """
+    if near[o] == slot:
+        if own or x < d2[o]:
+            d1[o] = x
+            return False
+        near[o] = sec[o]
+        d1[o] = d2[o]
+        return True
+    if own or x < d1[o]:
+        sec[o] = near[o]
+        d2[o] = d1[o]
+        near[o] = slot
+        d1[o] = x
+        return False
+    if sec[o] == slot and x > d2[o]:
+        return True
+    if sec[o] == slot or x < d2[o]:
+        sec[o] = slot
+        d2[o] = x
+    return False
+
+
+@helper
+def nearest_but(distances, k, skip):
+    """Return the slot of the smallest of k distances, leaving out one slot."""
+    best = 0 if skip != 0 else 1
+    for i in range(best + 1, k):
+        if i != skip and distances[i] < distances[best]:
+            best = i
+    return best
+
+
+@helper
+def level_above(value, step, table):
+    """Return the number of table entries below ``value``; the table increases."""
+    last = table.shape[0] - 1
+    q = np.int64(min(np.float64(value) * step, np.float64(last)))
+    while q > 0 and table[q - 1] >= value:
+        q -= 1
+    while q <= last and table[q] < value:
+        q += 1
+    return q
+
+
+@helper
+def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen):
+    """Put candidate j, at distances ``row``, in the place of slot's medoid."""
+    for o in range(row.shape[0]):
+        x = row[o]
+        to_medoids[o, slot] = x
+        if x < d2[o] or near[o] == slot or sec[o] == slot:
+            before = d2[o]
+            R[near[o]] -= w[o] * (np.float64(before) - np.float64(d1[o]))
+            if settle(o, x, slot, o == j, near, sec, d1, d2):
+                i = nearest_but(to_medoids[o], R.shape[0], near[o])
+                sec[o] = i
+                d2[o] = to_medoids[o, i]
+            R[near[o]] += w[o] * (np.float64(d2[o]) - np.float64(d1[o]))
+            if screen is not None and d2[o] != before:
+                level_bound, table, step = screen
+                level_bound[o] = level_above(d2[o], step, table)
+
+
+@helper
+def read_point(blocks, o, point):
+    """Copy the coordinates of object o out of its block."""
+    for feature in range(blocks.shape[1]):
+        point[feature] = blocks[o // LANES, feature, o % LANES]
+
+
+@helper
+def to_all(code, blocks, point, unbounded, out):
+    """Fill ``out`` with the block distances of all points to ``point``."""
+    for b in range(blocks.shape[0]):
+        block_below(code, blocks, b, point, unbounded, out[LANES * b :])
+
+
+@helper
+def reach_of(code, radius, q2, b, slack):
+    """Return how near block b's centre must be for one of its points to matter."""
+    bound = q2[LANES * b]
+    for lane in range(1, LANES):
+        bound = max(bound, q2[LANES * b + lane])
+    if code == SQUARED:
+        reach = (radius[b] + np.sqrt(bound)) * slack
+        return reach * reach
+    return (radius[b] + bound) * slack
+
+
+@helper
+def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers):
+    """Put point j in the place of slot's medoid.
+
+    ``q1`` and ``q2`` are the block distances behind ``d1`` and ``d2``.
+    """
+    code, root, scale, blocks, centres, radius, slack, medoid_blocks, q1, q2, reach = (
+        space
+    )
+    out, other, to_medoids = buffers
+    for feature in range(blocks.shape[1]):
+        medoid_blocks[slot // LANES, feature, slot % LANES] = point[feature]
+    for b in range(blocks.shape[0]):
+        if b % LANES == 0:
+            near_blocks = block_below(code, centres, b // LANES, point, reach, out)
+        mask = mask_equal(near, LANES * b, np.int32(slot)) | mask_equal(
+            sec, LANES * b, np.int32(slot)
+        )
+        reached = (near_blocks >> np.uint64(b % LANES)) & np.uint64(1)
+        if mask == np.uint64(0) and reached == np.uint64(0):
+            continue
+        mask |= block_below(code, blocks, b, point, q2, out)
+        while mask != np.uint64(0):
+            lane = np.int64(lowest_bit(mask))
+            mask &= mask - np.uint64(1)
+            o = LANES * b + lane
+            R[near[o]] -= w[o] * (np.float64(d2[o]) - np.float64(d1[o]))
+            if settle(o, out[lane], slot, o == j, near, sec, q1, q2):
+                read_point(blocks, o, other)
+                to_all(code, medoid_blocks, other, q2, to_medoids)
+                i = nearest_but(to_medoids, R.shape[0], near[o])
+                sec[o] = i
+                q2[o] = to_medoids[i]
+            d1[o] = finish(q1[o], root, scale)
+            d2[o] = finish(q2[o], root, scale)
+            R[near[o]] += w[o] * (np.float64(d2[o]) - np.float64(d1[o]))
+        reach[b] = reach_of(code, radius, q2, b, slack)
+
+
+# ---- sweeps -------------------------------------------------------------------------
+@kernel
+def sweep_rows(
+    rows, gathered, levels, screen, order, start, stop, last, threshold,
+    medoids, slot_of, near, sec, d1, d2, w, R, P, to_medoids,
+):  # fmt: skip
+    """Try the candidates order[start:stop] in turn, exchanging wherever it pays.
+
+    Candidate j's distances are ``rows[j]``, or ``rows[t - start]`` for the t-th of the
+    order if ``gathered``. With a screen, a lower bound read from one byte a distance
+    comes first. ``last`` is the position of the last exchange: reaching it again means
+    that no exchange improves the loss. Returns where it stopped, the new ``last`` and
+    the number of exchanges.
+    """
+    n_swaps = 0
+    for t in range(start, stop):
+        if t == last:
+            return t, last, n_swaps
+        j = order[t]
+        if slot_of[j] >= 0:
+            continue
+        if screen is not None:
+            level_bound, table, step = screen
+            bound = change_of_row(
+                levels[j], level_bound, table, near, d1, d2, w, R, P
+            )
+            if bound >= 0.0:
+                continue
+        row = rows[t - start] if gathered else rows[j]
+        if change_of_row(row, d2, None, near, d1, d2, w, R, P) < -threshold:
+            slot = cheapest(P)
+            slot_of[medoids[slot]] = -1
+            slot_of[j] = slot
+            medoids[slot] = j
+            swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen)
+            last = t
+            n_swaps += 1
+    return stop, last, n_swaps
+
+
+@kernel
+def sweep_points(
+    space, order, start, stop, last, threshold,
+    medoids, slot_of, near, sec, d1, d2, w, R, P, point, buffers,
+):  # fmt: skip
+    """Do what ``sweep_rows`` does, with distances computed where they are needed."""
+    n_swaps = 0
+    for t in range(start, stop):
+        if t == last:
+            return t, last, n_swaps
+        j = order[t]
+        if slot_of[j] >= 0:
+            continue
+        read_point(space[3], j, point)
+        change = change_of_point(space, point, near, d1, d2, w, R, P, buffers[0])
+        if change < -threshold:
+            slot = cheapest(P)
+            slot_of[medoids[slot]] = -1
+            slot_of[j] = slot
+            medoids[slot] = j
+            swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers)
+            last = t
+            n_swaps += 1
+    return stop, last, n_swaps
+
+
+@kernel
+def changes_of_rows(rows, near, d1, d2, w, R, P, changes, slots):
+    """Price the best exchange for each row, and name the slot that it frees."""
+    for t in range(rows.shape[0]):
+        changes[t] = change_of_row(rows[t], d2, None, near, d1, d2, w, R, P)
+        slots[t] = cheapest(P)
+
+
+# ---- set-up -------------------------------------------------------------------------
+@kernel
+def distances_to(code, root, scale, blocks, points, out):
+    """Fill row i of ``out`` with the dissimilarities of all objects to points[i].
+
+    Its rows are as long as the blocks are wide, so the last lanes may be padding.
+    """
+    for b in range(blocks.shape[0]):
+        start = LANES * b
+        for i in range(points.shape[0]):
+            block_below(code, blocks, b, points[i], out[i], out[i, start:])
+            for lane in range(start, start + LANES):
+                out[i, lane] = finish(out[i, lane], root, scale)
+
+
+@kernel
+def digest(rows, w, step, levels, totals):
+    """Read every distance once: the total of each row, and its one-byte levels.
+
+    ``totals[j]`` is the sum of ``w[o] rows[j, o]``; level q says that the distance is
+    at least q / step, up to rounding. Returns the smallest entry seen below zero.
+    """
+    lowest = 0.0
+    step = np.float32(step)
+    top = np.float32(254)
+    for j in range(rows.shape[0]):
+        total = 0.0
+        below = 0.0
+        for o in range(rows.shape[1]):
+            x = np.float64(rows[j, o])
+            total += w[o] * x
+            if x < below:
+                below = x
+        totals[j] = total
+        lowest = min(lowest, below)
+        if levels is not None:
+            for o in range(rows.shape[1]):
+                level = np.float32(rows[j, o]) * step
+                levels[j, o] = np.uint8(level if level < top else top)
+    return lowest
+
+
+@kernel
+def is_symmetric(D):
+    """Compare a square matrix with its transpose, in tiles that stay in cache."""
+    n = D.shape[0]
+    for top in range(0, n, 32):
+        for left in range(0, top + 1, 32):
+            for i in range(top, min(top + 32, n)):
+                for j in range(left, min(left + 32, i)):
+                    if D[i, j] != D[j, i]:
+                        return False
+    return True
+
+
+@kernel
+def gains_of_rows(rows, d1, w, gains):
+    """Fill ``gains`` with what each row would take off the loss as one more medoid."""
+    for t in range(rows.shape[0]):
+        gain = 0.0
+        for o in range(d1.shape[0]):
+            gain += w[o] * max(np.float64(d1[o]) - np.float64(rows[t, o]), 0.0)
+        gains[t] = gain

@@ -1,0 +1,690 @@
+"""FasterPAM and its initialisations, on arrays: objects are rows 0 to n - 1.
+
+A *source* knows the dissimilarities: a whole matrix of them, a function that computes
+rows of one, or points among which they are computed where they are needed. Entry o of
+row j is the dissimilarity of object o to candidate j, and zero for o = j. Objects are
+distinct and weigh something.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from skalgos.cluster._kmedoids import kernels
+from skalgos.cluster._kmedoids.lane_kernels import LANES, SQUARED, UNEQUAL
+
+# An exchange must gain this share of the loss: rounding alone could exchange for ever.
+SMALLEST_GAIN = 1e-12
+# Distances per kernel call, a few tenths of a second: Ctrl-C is seen in between.
+WORK_PER_CALL = 1 << 28
+# Entries of the temporary arrays that hold rows computed for a while.
+ENTRIES_AT_ONCE = 1 << 21
+# From this many objects on the matrix leaves the caches, and one byte each pays.
+SCREEN_FROM = 1500
+N_LEVELS = 255
+
+
+class Geometry(NamedTuple):
+    """How points become dissimilarities: ``finish(block distance)``.
+
+    The block distance ``code`` is one of the codes in ``lane_kernels``; the
+    dissimilarity is its square root or a multiple of it.
+    """
+
+    code: int
+    root: bool
+    scale: float
+
+
+class Fit(NamedTuple):
+    """Where FasterPAM ended: the medoids, by index, and how it got there."""
+
+    medoids: np.ndarray
+    loss: float
+    losses: list
+    n_iter: int
+    n_swaps: int
+    converged: bool
+    start: np.ndarray
+
+
+def nearest_two(distances):
+    """Return for each column the rows of its two smallest entries, ties to the first.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (k, n)
+        Left as it was, but written to in between.
+
+    Returns
+    -------
+    near, sec : ndarray of shape (n,), int32
+        With k = 1, ``sec`` is -1.
+    d1, d2 : ndarray of shape (n,)
+        With k = 1, ``d2`` is infinite.
+    """
+    k, n = distances.shape
+    columns = np.arange(n)
+    near = distances.argmin(axis=0).astype(np.int32)
+    d1 = distances[near, columns]
+    if k == 1:
+        return near, np.full(n, -1, np.int32), d1, np.full(n, np.inf)
+    integers = distances.dtype.kind in "iu"
+    distances[near, columns] = np.iinfo(distances.dtype).max if integers else np.inf
+    sec = distances.argmin(axis=0).astype(np.int32)
+    hidden = sec == near  # everything else is as large as the largest integer
+    sec[hidden] = near[hidden] == 0
+    distances[near, columns] = d1
+    return near, sec, d1, distances[sec, columns]
+
+
+# ---- sources -------------------------------------------------------------------------
+class Matrix:
+    """A whole matrix of dissimilarities.
+
+    From ``SCREEN_FROM`` objects on it carries a second copy in one byte a distance,
+    rounded down. A candidate is priced with that one first, at a quarter or an eighth
+    of the memory traffic; as the price only grows with the distances this bounds it,
+    and the distances themselves are read for the few candidates that the bound leaves.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (n, n), C-contiguous
+        Row j holds the dissimilarities to candidate j; any float or integer type.
+    weights : ndarray of shape (n,), float64
+    n_clusters : int
+        How many medoids are to come: it sets the range of the bytes, not the result.
+
+    Attributes
+    ----------
+    totals : ndarray of shape (n,)
+        The weighted sum of each row, the loss of its candidate as the only medoid.
+    lowest : float
+        The smallest entry, or 0 if none is negative.
+    """
+
+    def __init__(self, distances, weights, n_clusters):
+        self.n = len(distances)
+        self.weights = weights
+        self.levels = self.table = None
+        self.step = self._step(distances, n_clusters) if self.n >= SCREEN_FROM else 0.0
+        if self.step > 0:
+            self.levels = np.empty(distances.shape, np.uint8)
+            # A level may be one too high by rounding in single precision, which stays
+            # far below a thousandth of a level: the table errs to the other side.
+            self.table = (np.arange(N_LEVELS) - 1e-3) / self.step
+            self.table[0] = 0.0
+        self.totals = np.empty(self.n)
+        self.lowest = kernels.digest(
+            distances, weights, self.step, self.levels, self.totals
+        )
+        if self.n < LANES:  # kernels read 64 entries at a time
+            distances = np.pad(distances, ((0, 0), (0, LANES - self.n)))
+        self.whole = distances
+
+    @staticmethod
+    def _step(distances, n_clusters):
+        """Return levels per unit of distance, 0 where no scale is to be had.
+
+        The top level should be about the largest distance to a second medoid: with
+        medoids at random, the quantile that leaves one object in a hundred above.
+        """
+        n = len(distances)
+        quantiles = np.arange(1, 1000) / 1000
+        above = (1 - quantiles) ** (n_clusters - 1) * (1 + (n_clusters - 1) * quantiles)
+        quantile = quantiles[min(np.count_nonzero(above > 0.01), 998)]
+        sample = distances[np.linspace(0, n - 1, 64).astype(np.intp)]
+        rank = int(quantile * (n - 1))
+        top = float(np.quantile(np.partition(sample, rank, axis=1)[:, rank], 0.95))
+        step = (N_LEVELS - 1) / top if top > 0 else 0.0
+        return step if np.finfo(np.float32).tiny < step < 1e30 else 0.0
+
+    def rows(self, candidates):
+        """Return the rows of some candidates, shape (n_candidates, n)."""
+        return self.whole[candidates, : self.n]
+
+    def block(self, candidates, objects):
+        """Return the dissimilarities of some objects to some candidates."""
+        return self.whole[np.ix_(candidates, objects)]
+
+    def search(self, medoids):
+        """Return the state of a search that starts at these medoids."""
+        return _MatrixSearch(self, medoids)
+
+
+class Rows:
+    """Rows of dissimilarities that a function computes each time they are needed.
+
+    Parameters
+    ----------
+    compute : callable
+        ``compute(candidates, objects) -> ndarray``, the dissimilarities of objects to
+        candidates, a row a candidate; both are arrays of indices or slices.
+    weights : ndarray of shape (n,), float64
+    """
+
+    def __init__(self, compute, weights):
+        self.n = len(weights)
+        self.weights = weights
+        self._compute = compute
+
+    @property
+    def totals(self):
+        """The weighted sum of each row, computed anew."""
+        return _totals(self)
+
+    def rows(self, candidates):
+        """Return the rows of some candidates, shape (n_candidates, n)."""
+        return self.block(candidates, slice(None))
+
+    def block(self, candidates, objects):
+        """Return the dissimilarities of some objects to some candidates."""
+        return np.ascontiguousarray(self._compute(candidates, objects))
+
+    def search(self, medoids):
+        """Return the state of a search that starts at these medoids."""
+        return _RowsSearch(self, medoids)
+
+
+class Points:
+    """Points among which dissimilarities are computed where they are needed.
+
+    Points that are close together are stored together, 64 to a block, so that most
+    blocks are out of a candidate's reach in few dimensions.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), floats
+    geometry : Geometry
+    weights : ndarray of shape (n,), float64
+    """
+
+    def __init__(self, X, geometry, weights):
+        self.n, n_features = X.shape
+        self.geometry = geometry
+        self.weights = weights
+        self.object_at = _bisected(X)
+        self.place_of = np.empty(self.n, np.intp)
+        self.place_of[self.object_at] = np.arange(self.n)
+        self.blocks = blocked(X[self.object_at])
+        n_blocks = len(self.blocks)
+        self.inside = np.arange(n_blocks * LANES).reshape(n_blocks, LANES) < self.n
+        counts = self.inside.sum(axis=1)[:, None].astype(X.dtype)
+        if geometry.code == UNEQUAL:
+            centres = self.blocks[:, :, 0]
+        else:
+            centres = self.blocks.sum(axis=2) / counts
+        self.slack = X.dtype.type(1 + 4 * (n_features + 8) * np.finfo(X.dtype).eps)
+        apart = np.empty((1, LANES), X.dtype)
+        self.radius = np.empty(n_blocks, X.dtype)
+        for b in range(n_blocks):
+            kernels.distances_to(
+                geometry.code,
+                geometry.code == SQUARED,
+                X.dtype.type(1),
+                self.blocks[b : b + 1],
+                centres[b : b + 1],
+                apart,
+            )
+            self.radius[b] = apart[0, self.inside[b]].max() * self.slack
+        self.centres = blocked(centres)
+
+    @property
+    def totals(self):
+        """The weighted sum of each row, computed anew."""
+        return _totals(self)
+
+    def points(self, candidates):
+        """Return the coordinates of some candidates, shape (n_candidates, d)."""
+        place = self.place_of[candidates]
+        return np.ascontiguousarray(self.blocks[place // LANES, :, place % LANES])
+
+    def rows(self, candidates):
+        """Return the rows of some candidates, shape (n_candidates, n)."""
+        points = self.points(candidates)
+        return dissimilarities(self.geometry, self.blocks, points)[:, self.place_of]
+
+    def block(self, candidates, objects):
+        """Return the dissimilarities of some objects to some candidates."""
+        return between(self.geometry, self.points(objects), self.points(candidates)).T
+
+    def search(self, medoids):
+        """Return the state of a search that starts at these medoids."""
+        return _PointsSearch(self, medoids)
+
+
+def _bisected(X):
+    """Order points by halving them along their widest feature, down to blocks."""
+    order = np.arange(len(X))
+    pending = [(0, len(X))]
+    while pending:
+        start, stop = pending.pop()
+        n_blocks = -(-(stop - start) // LANES)
+        if n_blocks == 1:
+            continue
+        members = order[start:stop]
+        part = X[members]
+        widest = np.argmax(np.ptp(part, axis=0))
+        half = LANES * (n_blocks // 2)
+        order[start:stop] = members[np.argpartition(part[:, widest], half)]
+        pending += [(start, start + half), (start + half, stop)]
+    return order
+
+
+def blocked(X):
+    """Lay out points as (n_blocks, n_features, 64), the last block filled with zeros."""
+    n, n_features = X.shape
+    n_blocks = max(-(-n // LANES), 1)
+    padded = np.zeros((n_blocks * LANES, n_features), X.dtype)
+    padded[:n] = X
+    return np.ascontiguousarray(
+        padded.reshape(n_blocks, LANES, n_features).transpose(0, 2, 1)
+    )
+
+
+def dissimilarities(geometry, blocks, points):
+    """Return rows of dissimilarities from each point to all points in blocks.
+
+    The rows, of shape (n_points, 64 n_blocks), end in what the last block's padding
+    happens to give.
+    """
+    out = np.empty((len(points), len(blocks) * LANES), blocks.dtype)
+    scale = blocks.dtype.type(geometry.scale)
+    kernels.distances_to(geometry.code, geometry.root, scale, blocks, points, out)
+    return out
+
+
+def between(geometry, X, Y):
+    """Return the dissimilarities of the rows of X to the rows of Y, (n_X, n_Y)."""
+    Y = np.ascontiguousarray(Y)
+    out = np.empty((len(X), len(Y)), X.dtype)
+    step = max(LANES, ENTRIES_AT_ONCE // max(len(Y), 1))
+    for start in range(0, len(X), step):
+        part = X[start : start + step]
+        rows = dissimilarities(geometry, blocked(part), Y)
+        out[start : start + step] = rows[:, : len(part)].T
+    return out
+
+
+def _at_once(source):
+    return max(1, ENTRIES_AT_ONCE // source.n)
+
+
+def _totals(source):
+    totals = np.empty(source.n)
+    step = _at_once(source)
+    for start in range(0, source.n, step):
+        stop = min(start + step, source.n)
+        rows = source.rows(np.arange(start, stop))
+        kernels.digest(rows, source.weights, 0.0, None, totals[start:stop])
+    return totals
+
+
+# ---- the search ----------------------------------------------------------------------
+class _Search:
+    """Medoids by slot, and for every object its nearest two: see ``kernels``."""
+
+    def __init__(self, source, medoids, size):
+        k = len(medoids)
+        self.source = source
+        self.n = source.n
+        self.medoids = np.array(medoids, dtype=np.int64)
+        self.slot_of = np.full(size, -1, np.int32)
+        self.slot_of[self.medoids] = np.arange(k)
+        self.near = np.full(size, -1, np.int32)
+        self.sec = np.full(size, -1, np.int32)
+        self.w = np.zeros(size)
+        self.R = np.zeros(k)
+        self.P = np.zeros(k)
+
+    def _own(self, d1, d2):
+        """Give each medoid to itself, also where another is at distance zero."""
+        slots = np.flatnonzero(self.near[self.medoids] != np.arange(len(self.medoids)))
+        for slot in slots:
+            o = self.medoids[slot]
+            self.sec[o], d2[o] = self.near[o], d1[o]
+            self.near[o], d1[o] = slot, 0
+
+    def refresh(self):
+        """Sum the loss and the removal costs anew, and return the loss."""
+        d1 = self.d1[: self.n].astype(np.float64)
+        w = self.w[: self.n]
+        cost = w * (self.d2[: self.n] - d1)
+        self.R[:] = np.bincount(self.near[: self.n], cost, len(self.R))
+        return float(w @ d1)
+
+
+class _RowSearch(_Search):
+    """A search that reads rows of dissimilarities."""
+
+    levels = screen = None
+
+    def __init__(self, source, medoids):
+        size = max(source.n, LANES)
+        super().__init__(source, medoids, size)
+        n = self.n
+        to_medoids = source.rows(self.medoids)
+        self.d1 = np.zeros(size, to_medoids.dtype)
+        self.d2 = np.zeros(size, to_medoids.dtype)
+        self.near[:n], self.sec[:n], self.d1[:n], self.d2[:n] = nearest_two(to_medoids)
+        self._own(self.d1, self.d2)
+        self.w[:n] = source.weights
+        self.to_medoids = np.zeros((size, len(medoids)), to_medoids.dtype)
+        self.to_medoids[:n] = to_medoids.T
+
+    def _sweep(self, rows, gathered, order, start, stop, last, threshold):
+        return kernels.sweep_rows(
+            rows, gathered, self.levels, self.screen, order, start, stop, last,
+            threshold, self.medoids, self.slot_of, self.near, self.sec, self.d1,
+            self.d2, self.w, self.R, self.P, self.to_medoids,
+        )  # fmt: skip
+
+
+class _MatrixSearch(_RowSearch):
+    def __init__(self, source, medoids):
+        super().__init__(source, medoids)
+        if source.levels is not None:
+            bound = np.searchsorted(source.table, self.d2).astype(np.uint8)
+            self.levels = source.levels
+            self.screen = (bound, source.table, source.step)
+
+    def sweep(self, order, start, stop, last, threshold):
+        """Try the candidates order[start:stop]: see ``kernels.sweep_rows``."""
+        return self._sweep(
+            self.source.whole, False, order, start, stop, last, threshold
+        )
+
+
+class _RowsSearch(_RowSearch):
+    def sweep(self, order, start, stop, last, threshold):
+        """Try the candidates order[start:stop]: see ``kernels.sweep_rows``."""
+        n_swaps = 0
+        step = _at_once(self.source)
+        for first in range(start, stop, step):
+            end = min(first + step, stop)
+            rows = self.source.rows(order[first:end])
+            if self.n < LANES:
+                rows = np.pad(rows, ((0, 0), (0, LANES - self.n)))
+            t, last, swaps = self._sweep(
+                rows, True, order, first, end, last, threshold
+            )
+            n_swaps += swaps
+            if t < end:
+                return t, last, n_swaps
+        return stop, last, n_swaps
+
+
+class _PointsSearch(_Search):
+    """A search among points, with objects renamed to their places in the blocks."""
+
+    def __init__(self, source, medoids):
+        n_blocks, n_features, _ = source.blocks.shape
+        size = n_blocks * LANES
+        super().__init__(source, source.place_of[medoids], size)
+        self._order = self._places = None
+        dtype = source.blocks.dtype
+        code, root, scale = source.geometry
+        points = source.points(medoids)
+        medoid_blocks = blocked(points)
+        q1, q2 = np.full((2, size), -1, dtype)
+        raw = Geometry(code, False, 1.0)
+        step = max(1, ENTRIES_AT_ONCE // (LANES * len(medoids)))
+        for start in range(0, n_blocks, step):
+            part = slice(LANES * start, LANES * (start + step))
+            rows = dissimilarities(raw, source.blocks[start : start + step], points)
+            self.near[part], self.sec[part], q1[part], q2[part] = nearest_two(rows)
+        self._own(q1, q2)
+        # No object is ever among the lanes that only fill the last block.
+        self.near[self.n :] = self.sec[self.n :] = q2[self.n :] = -1
+        self.d1 = np.sqrt(np.maximum(q1, 0)) if root else q1 * dtype.type(scale)
+        self.d2 = np.sqrt(np.maximum(q2, 0)) if root else q2 * dtype.type(scale)
+        self.w[: self.n] = source.weights[source.object_at]
+        reach = np.full(len(source.centres) * LANES, -1, dtype)
+        largest = q2.reshape(n_blocks, LANES).max(axis=1)
+        if code == SQUARED:
+            reach[:n_blocks] = ((source.radius + np.sqrt(largest)) * source.slack) ** 2
+        else:
+            reach[:n_blocks] = (source.radius + largest) * source.slack
+        self.space = (
+            code, root, dtype.type(scale), source.blocks, source.centres,
+            source.radius, source.slack, medoid_blocks, q1, q2, reach,
+        )  # fmt: skip
+        self.point = np.empty(n_features, dtype)
+        self.buffers = (
+            np.empty(LANES, dtype),
+            np.empty(n_features, dtype),
+            np.empty(len(medoid_blocks) * LANES, dtype),
+        )
+
+    def sweep(self, order, start, stop, last, threshold):
+        """Try the candidates order[start:stop]: see ``kernels.sweep_points``."""
+        if self._order is not order:
+            self._order, self._places = order, self.source.place_of[order]
+        return kernels.sweep_points(
+            self.space, self._places, start, stop, last, threshold, self.medoids,
+            self.slot_of, self.near, self.sec, self.d1, self.d2, self.w, self.R, self.P,
+            self.point, self.buffers,
+        )  # fmt: skip
+
+
+def current_medoids(search):
+    """Return the medoids of a search, by slot, as indices of objects."""
+    if isinstance(search, _PointsSearch):
+        return search.source.object_at[search.medoids]
+    return search.medoids.copy()
+
+
+def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
+    """Exchange medoids for other objects, eagerly, until no exchange pays.
+
+    Parameters
+    ----------
+    source : Matrix, Rows or Points
+    medoids : ndarray of shape (k,)
+        Distinct objects to start from.
+    order : ndarray of shape (n,), int64
+        The order in which candidates are tried.
+    max_iter : int
+        Sweeps over all candidates.
+    tol : float
+        Stop once a sweep lowers the loss by this share of it or less; 0 goes on to the
+        proof that no single exchange improves.
+    on_sweep : callable or None
+        ``on_sweep(medoids, loss) -> bool`` after each sweep; True stops.
+
+    Returns
+    -------
+    fit : Fit
+    """
+    start = np.array(medoids)
+    if len(start) == 1:
+        best = int(np.argmin(source.totals))
+        loss = float(source.totals[best])
+        return Fit(np.array([best]), loss, [loss], 1, int(best != start[0]), True, start)
+    search = source.search(start)
+    order = np.ascontiguousarray(order, dtype=np.int64)
+    step = max(1, WORK_PER_CALL // source.n)
+    losses = [search.refresh()]
+    n_iter = n_swaps = 0
+    last, converged = -1, False
+    while n_iter < max_iter and not converged:
+        n_iter += 1
+        before, swaps_before = losses[-1], n_swaps
+        if before == 0:
+            return Fit(start, 0.0, losses, n_iter, 0, True, start)
+        for first in range(0, source.n, step):
+            stop = min(first + step, source.n)
+            reached, last, swaps = search.sweep(
+                order, first, stop, last, SMALLEST_GAIN * before
+            )
+            n_swaps += swaps
+            converged = reached < stop
+            if converged:
+                break
+        losses.append(search.refresh())
+        converged |= n_swaps == swaps_before or before - losses[-1] <= tol * before
+        if on_sweep is not None and on_sweep(current_medoids(search), losses[-1]):
+            break
+    medoids = current_medoids(search)
+    return Fit(medoids, losses[-1], losses, n_iter, n_swaps, converged, start)
+
+
+def best_exchange(source, medoids):
+    """Return the largest gain of any single exchange, and which one it is.
+
+    Parameters
+    ----------
+    source : Matrix, Rows or Points
+    medoids : ndarray of shape (k,), k at least 2
+
+    Returns
+    -------
+    change : float
+        The change of the loss, negative where an exchange improves it; infinite where
+        every object is a medoid.
+    slot, candidate : int
+        The exchange: the position in ``medoids`` that it frees, and the object.
+    """
+    search = _RowSearch(source, medoids)
+    search.refresh()
+    others = np.flatnonzero(search.slot_of[: source.n] < 0)
+    best = (np.inf, -1, -1)
+    step = _at_once(source)
+    for start in range(0, len(others), step):
+        candidates = others[start : start + step]
+        rows = np.ascontiguousarray(source.rows(candidates))
+        if source.n < LANES:
+            rows = np.pad(rows, ((0, 0), (0, LANES - source.n)))
+        changes = np.empty(len(candidates))
+        slots = np.empty(len(candidates), np.int64)
+        kernels.changes_of_rows(
+            rows, search.near, search.d1, search.d2, search.w, search.R, search.P,
+            changes, slots,
+        )  # fmt: skip
+        t = int(np.argmin(changes))
+        if changes[t] < best[0]:
+            best = (float(changes[t]), int(slots[t]), int(candidates[t]))
+    return best
+
+
+# ---- initialisations -----------------------------------------------------------------
+def random_medoids(source, k, rng):
+    """Draw k objects, all alike."""
+    return rng.permutation(source.n)[:k]
+
+
+def build(source, k):
+    """Add k medoids greedily, each the one that lowers the loss the most (BUILD).
+
+    A gain can only shrink as medoids are added, so that old gains are upper bounds:
+    each round computes anew only the gains whose bounds reach the best of the round.
+
+    Parameters
+    ----------
+    source : Matrix, Rows or Points
+    k : int
+
+    Returns
+    -------
+    medoids : ndarray of shape (k,)
+        The same as with all gains computed in every round, ties to the first object.
+    """
+    medoids = np.empty(k, np.intp)
+    medoids[0] = np.argmin(source.totals)
+    d1 = source.rows(medoids[:1])[0].astype(np.float64)
+    if k == 1:
+        return medoids
+    bounds = _gains(source, np.arange(source.n), d1)
+    bounds[medoids[0]] = -np.inf
+    fresh = np.ones(source.n, bool)
+    for i in range(1, k):
+        n_next = 4
+        while not fresh[best := np.argmax(bounds)]:
+            stale = np.flatnonzero(~fresh & (bounds >= _best_fresh(bounds, fresh)))
+            if len(stale) > n_next:
+                largest = np.argpartition(-bounds[stale], n_next - 1)[:n_next]
+                stale = stale[largest]
+            bounds[stale] = _gains(source, stale, d1)
+            fresh[stale] = True
+            n_next *= 2
+        medoids[i] = best
+        bounds[best] = -np.inf
+        np.minimum(d1, source.rows(medoids[i : i + 1])[0], out=d1)
+        fresh[:] = False
+        fresh[medoids[: i + 1]] = True
+    return medoids
+
+
+def _best_fresh(bounds, fresh):
+    return bounds[fresh].max(initial=-np.inf)
+
+
+def _gains(source, candidates, d1):
+    gains = np.empty(len(candidates))
+    step = _at_once(source)
+    for start in range(0, len(candidates), step):
+        rows = source.rows(candidates[start : start + step])
+        part = gains[start : start + step]
+        kernels.gains_of_rows(rows, d1, source.weights, part)
+    return gains
+
+
+def lab(source, k, rng):
+    """Add k medoids greedily, each from its own small sample (LAB).
+
+    Parameters
+    ----------
+    source : Matrix, Rows or Points
+    k : int
+    rng : RandomState
+
+    Returns
+    -------
+    medoids : ndarray of shape (k,)
+    """
+    size = min(source.n, 10 + math.ceil(math.sqrt(source.n)))
+    medoids = []
+    d1 = np.full(source.n, np.inf)
+    for _ in range(k):
+        others = np.setdiff1d(np.arange(source.n), medoids)
+        sample = np.sort(rng.choice(others, min(size, len(others)), replace=False))
+        distances = np.minimum(source.block(sample, sample), d1[sample])
+        medoids.append(sample[np.argmin(distances @ source.weights[sample])])
+        np.minimum(d1, source.rows(medoids[-1:])[0], out=d1)
+    return np.array(medoids)
+
+
+def plus_plus(source, k, rng):
+    """Draw k medoids with probability proportional to weight times distance.
+
+    This is k-means++ seeding for the k-median loss, in its greedy form: of 2 + ln k
+    draws the one that lowers the loss the most is kept.
+
+    Parameters
+    ----------
+    source : Matrix, Rows or Points
+    k : int
+    rng : RandomState
+
+    Returns
+    -------
+    medoids : ndarray of shape (k,)
+    """
+    n_trials = 2 + int(math.log(k))
+    w = source.weights
+    medoids = [rng.choice(source.n, p=w / w.sum())]
+    d1 = source.rows(medoids)[0].astype(np.float64)
+    while len(medoids) < k:
+        mass = np.cumsum(w * d1)
+        if not mass[-1] > 0:
+            others = np.setdiff1d(np.arange(source.n), medoids)
+            more = rng.choice(others, k - len(medoids), replace=False)
+            return np.concatenate([medoids, more])
+        draws = np.searchsorted(mass, rng.uniform(size=n_trials) * mass[-1], "right")
+        draws = np.minimum(draws, np.flatnonzero(w * d1)[-1])
+        rows = np.minimum(source.rows(draws), d1)
+        best = np.argmin(rows @ w)
+        medoids.append(draws[best])
+        d1 = rows[best].astype(np.float64)
+    return np.array(medoids)
