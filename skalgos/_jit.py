@@ -9,7 +9,7 @@ hashed into the name under which each function is cached.
 
 import hashlib
 import os
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numba
@@ -45,7 +45,7 @@ def _named(function):
     return function
 
 
-def kernel(function):
+def kernel(function=None, *, reassociate=False):
     """Compile ``function`` on first call, without the GIL, and cache the result.
 
     Where no cache folder can be written (numba then refuses at decoration time),
@@ -55,19 +55,26 @@ def kernel(function):
     ----------
     function : callable
         A function of typed arrays and numbers, defined in a ``*kernels.py`` file.
+    reassociate : bool, default=False
+        Whether sums may be taken in another order than written, several lanes at a
+        time. The order is the compiler's but fixed; NaN and infinity keep their
+        meaning.
 
     Returns
     -------
     kernel : numba dispatcher
     """
+    if function is None:
+        return partial(kernel, reassociate=reassociate)
     if numba.config.DISABLE_JIT:
         return function
+    options = {**_OPTIONS, "fastmath": {"reassoc", "contract"} if reassociate else False}
     try:
-        return numba.njit(cache=True, **_OPTIONS)(_named(function))
+        return numba.njit(cache=True, **options)(_named(function))
     except RuntimeError as error:
         if "cannot cache function" not in str(error):
             raise
-        return numba.njit(**_OPTIONS)(function)
+        return numba.njit(**options)(function)
 
 
 def helper(function):

@@ -25,6 +25,9 @@ from skalgos.cluster._kmedoids.lane_kernels import (
     mask_equal,
 )
 
+# Rows and columns of a tile: two of them fit into the nearest cache or the next.
+TILE = np.uint64(64)
+TOP_LEVEL = np.float32(254)
 EVERY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -33,14 +36,17 @@ EVERY = np.uint64(0xFFFFFFFFFFFFFFFF)
 def smallest(P):
     """Return the minimum, in four chains so that the comparisons overlap."""
     a = b = c = d = P[0]
-    k = P.shape[0]
-    for i in range(0, k - 3, 4):
+    k = np.uint64(P.shape[0])
+    i = np.uint64(0)
+    while i + np.uint64(4) <= k:
         a = min(a, P[i])
-        b = min(b, P[i + 1])
-        c = min(c, P[i + 2])
-        d = min(d, P[i + 3])
-    for i in range(k - k % 4, k):
+        b = min(b, P[i + np.uint64(1)])
+        c = min(c, P[i + np.uint64(2)])
+        d = min(d, P[i + np.uint64(3)])
+        i += np.uint64(4)
+    while i < k:
         a = min(a, P[i])
+        i += np.uint64(1)
     return min(min(a, b), min(c, d))
 
 
@@ -66,7 +72,7 @@ def change_of_row(row, bound, table, near, d1, d2, w, R, P):
             mask &= mask - np.uint64(1)
             x = np.float64(row[o]) if table is None else table[row[o]]
             capped = max(x, np.float64(d1[o]))
-            P[near[o]] += w[o] * (capped - np.float64(d2[o]))
+            P[np.uint64(near[o])] += w[o] * (capped - np.float64(d2[o]))
             shared += w[o] * (x - capped)
     return shared + smallest(P)
 
@@ -75,7 +81,7 @@ def change_of_row(row, bound, table, near, d1, d2, w, R, P):
 def finish(q, root, scale):
     """Turn a block distance into the dissimilarity."""
     if root:
-        return np.sqrt(q)
+        q = np.sqrt(q)
     return q * scale
 
 
@@ -105,7 +111,7 @@ def change_of_point(space, point, near, d1, d2, w, R, P, out):
                 o = np.uint64(LANES) * b + lane
                 x = np.float64(finish(out[lane], root, scale))
                 capped = max(x, np.float64(d1[o]))
-                P[near[o]] += w[o] * (capped - np.float64(d2[o]))
+                P[np.uint64(near[o])] += w[o] * (capped - np.float64(d2[o]))
                 shared += w[o] * (x - capped)
     return shared + smallest(P)
 
@@ -152,24 +158,29 @@ def settle(o, x, slot, own, near, sec, d1, d2):
 
 @helper
 def nearest_but(distances, k, skip):
-    """Return the slot of the smallest of k distances, leaving out one slot."""
-    best = 0 if skip != 0 else 1
-    for i in range(best + 1, k):
-        if i != skip and distances[i] < distances[best]:
-            best = i
-    return best
+    """Return the first slot of the smallest of k distances, leaving out one slot."""
+    kept = distances[skip]
+    distances[skip] = distances[0 if skip != 0 else 1]  # hides it behind another
+    lowest = smallest(distances[:k])
+    distances[skip] = kept
+    i = np.uint64(0)
+    while distances[i] != lowest or i == np.uint64(skip):
+        i += np.uint64(1)
+    return np.int64(i)
 
 
 @helper
-def level_above(value, step, table):
-    """Return the number of table entries below ``value``; the table increases."""
-    last = table.shape[0] - 1
-    q = np.int64(min(np.float64(value) * step, np.float64(last)))
-    while q > 0 and table[q - 1] >= value:
-        q -= 1
-    while q <= last and table[q] < value:
-        q += 1
-    return q
+def n_below(table, value):
+    """Return how many entries of an increasing table are below ``value``."""
+    low = 0
+    high = table.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if table[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @helper
@@ -187,8 +198,8 @@ def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen):
                 d2[o] = to_medoids[o, i]
             R[near[o]] += w[o] * (np.float64(d2[o]) - np.float64(d1[o]))
             if screen is not None and d2[o] != before:
-                level_bound, table, step = screen
-                level_bound[o] = level_above(d2[o], step, table)
+                level_bound, table = screen
+                level_bound[o] = n_below(table, d2[o])
 
 
 @helper
@@ -218,7 +229,7 @@ def reach_of(code, radius, q2, b, slack):
 
 
 @helper
-def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers):
+def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen):
     """Put point j in the place of slot's medoid.
 
     ``q1`` and ``q2`` are the block distances behind ``d1`` and ``d2``.
@@ -253,6 +264,9 @@ def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers):
             d1[o] = finish(q1[o], root, scale)
             d2[o] = finish(q2[o], root, scale)
             R[near[o]] += w[o] * (np.float64(d2[o]) - np.float64(d1[o]))
+            if screen is not None:
+                level_bound, table = screen
+                level_bound[o] = n_below(table, d2[o])
         reach[b] = reach_of(code, radius, q2, b, slack)
 
 
@@ -278,7 +292,7 @@ def sweep_rows(
         if slot_of[j] >= 0:
             continue
         if screen is not None:
-            level_bound, table, step = screen
+            level_bound, table = screen
             bound = change_of_row(
                 levels[j], level_bound, table, near, d1, d2, w, R, P
             )
@@ -298,7 +312,7 @@ def sweep_rows(
 
 @kernel
 def sweep_points(
-    space, order, start, stop, last, threshold,
+    space, levels, screen, order, start, stop, last, threshold,
     medoids, slot_of, near, sec, d1, d2, w, R, P, point, buffers,
 ):  # fmt: skip
     """Do what ``sweep_rows`` does, with distances computed where they are needed."""
@@ -309,6 +323,13 @@ def sweep_points(
         j = order[t]
         if slot_of[j] >= 0:
             continue
+        if screen is not None:
+            level_bound, table = screen
+            bound = change_of_row(
+                levels[j], level_bound, table, near, d1, d2, w, R, P
+            )
+            if bound >= 0.0:
+                continue
         read_point(space[3], j, point)
         change = change_of_point(space, point, near, d1, d2, w, R, P, buffers[0])
         if change < -threshold:
@@ -316,7 +337,9 @@ def sweep_points(
             slot_of[medoids[slot]] = -1
             slot_of[j] = slot
             medoids[slot] = j
-            swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers)
+            swap_point(
+                space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen
+            )
             last = t
             n_swaps += 1
     return stop, last, n_swaps
@@ -332,11 +355,12 @@ def changes_of_rows(rows, near, d1, d2, w, R, P, changes, slots):
 
 # ---- set-up -------------------------------------------------------------------------
 @kernel
-def distances_to(code, root, scale, blocks, points, out):
+def distances_to(geometry, blocks, points, out):
     """Fill row i of ``out`` with the dissimilarities of all objects to points[i].
 
     Its rows are as long as the blocks are wide, so the last lanes may be padding.
     """
+    code, root, scale = geometry
     for b in range(blocks.shape[0]):
         start = LANES * b
         for i in range(points.shape[0]):
@@ -346,46 +370,63 @@ def distances_to(code, root, scale, blocks, points, out):
 
 
 @kernel
+def levels_of(code, blocks, points, step, out, levels):
+    """Fill row i of ``levels`` with one-byte levels of the distances to points[i].
+
+    Level q says that the block distance is at least q / step, up to rounding.
+    """
+    n_blocks = blocks.shape[0]
+    for first in range(0, n_blocks, 8):  # so many stay cached and are long runs to write
+        for i in range(points.shape[0]):
+            for b in range(first, min(first + 8, n_blocks)):
+                block_below(code, blocks, b, points[i], out, out)
+                row = levels[i, LANES * b :]
+                for lane in range(LANES):
+                    level = np.float32(out[lane]) * step
+                    row[lane] = np.int32(level if level < TOP_LEVEL else TOP_LEVEL)
+
+
+@kernel(reassociate=True)
 def digest(rows, w, step, levels, totals):
     """Read every distance once: the total of each row, and its one-byte levels.
 
-    ``totals[j]`` is the sum of ``w[o] rows[j, o]``; level q says that the distance is
-    at least q / step, up to rounding. Returns the smallest entry seen below zero.
+    ``totals[j]`` is the sum of ``w[o] rows[j, o]``. Level q says that the distance is
+    at least q / step, up to rounding. Returns the number of negative entries.
     """
-    lowest = 0.0
-    step = np.float32(step)
-    top = np.float32(254)
+    n_negative = 0
     for j in range(rows.shape[0]):
+        row = rows[j]
         total = 0.0
-        below = 0.0
-        for o in range(rows.shape[1]):
-            x = np.float64(rows[j, o])
-            total += w[o] * x
-            if x < below:
-                below = x
+        for o in range(row.shape[0]):
+            total += w[o] * np.float64(row[o])
+            n_negative += row[o] < 0
         totals[j] = total
-        lowest = min(lowest, below)
         if levels is not None:
-            for o in range(rows.shape[1]):
-                level = np.float32(rows[j, o]) * step
-                levels[j, o] = np.uint8(level if level < top else top)
-    return lowest
+            for o in range(row.shape[0]):
+                level = np.float32(row[o]) * step
+                levels[j, o] = np.int32(level if level < TOP_LEVEL else TOP_LEVEL)
+    return n_negative
 
 
 @kernel
 def is_symmetric(D):
-    """Compare a square matrix with its transpose, in tiles that stay in cache."""
-    n = D.shape[0]
-    for top in range(0, n, 32):
-        for left in range(0, top + 1, 32):
-            for i in range(top, min(top + 32, n)):
-                for j in range(left, min(left + 32, i)):
-                    if D[i, j] != D[j, i]:
-                        return False
+    """Compare a square matrix with its transpose, in tiles that stay in cache.
+
+    Unsigned indices cannot be negative, which spares a test for each: twice as fast.
+    """
+    n = np.uint64(D.shape[0])
+    for top in range(np.uint64(0), n, TILE):
+        for left in range(np.uint64(0), top + np.uint64(1), TILE):
+            n_unequal = 0
+            for i in range(top, min(top + TILE, n)):
+                for j in range(left, min(left + TILE, i)):
+                    n_unequal += D[i, j] != D[j, i]
+            if n_unequal:
+                return False
     return True
 
 
-@kernel
+@kernel(reassociate=True)
 def gains_of_rows(rows, d1, w, gains):
     """Fill ``gains`` with what each row would take off the loss as one more medoid."""
     for t in range(rows.shape[0]):

@@ -29,7 +29,7 @@ class Geometry(NamedTuple):
     """How points become dissimilarities: ``finish(block distance)``.
 
     The block distance ``code`` is one of the codes in ``lane_kernels``; the
-    dissimilarity is its square root or a multiple of it.
+    dissimilarity is ``scale`` times its square root if ``root``, else times itself.
     """
 
     code: int
@@ -79,14 +79,52 @@ def nearest_two(distances):
     return near, sec, d1, distances[sec, columns]
 
 
+# ---- the screen ----------------------------------------------------------------------
+class Screen(NamedTuple):
+    """A second copy of the distances, in one byte each and rounded down.
+
+    A candidate is priced with these first, at a quarter or an eighth of the memory
+    traffic; as the price only grows with the distances this bounds it, and the
+    distances themselves are needed for the few candidates that the bound leaves.
+    """
+
+    levels: np.ndarray
+    table: np.ndarray
+
+    @classmethod
+    def empty(cls, shape, sample, n_clusters):
+        """Return a screen without levels yet, and its levels per unit of distance.
+
+        The top level should be about the largest distance to a second medoid: with
+        medoids at random, the quantile that leaves one object in a hundred above.
+        Any scale is right, this one leaves few candidates. Without a usable scale the
+        screen is None.
+        """
+        quantiles = np.arange(1, 1000) / 1000
+        above = (1 - quantiles) ** (n_clusters - 1) * (1 + (n_clusters - 1) * quantiles)
+        quantile = quantiles[min(np.count_nonzero(above > 0.01), 998)]
+        rank = int(quantile * (sample.shape[1] - 1))
+        top = float(np.quantile(np.partition(sample, rank, axis=1)[:, rank], 0.95))
+        step = (N_LEVELS - 1) / top if top > 0 else 0.0
+        if not np.finfo(np.float32).tiny < step < 1e30:
+            return None, 0.0
+        # A level may be one too high by rounding in single precision, which stays far
+        # below a thousandth of a level: the table errs to the other side.
+        table = np.maximum(np.arange(N_LEVELS) - 1e-3, 0) / step
+        return cls(np.empty(shape, np.uint8), table), step
+
+    def bounds(self, d2):
+        """Return what a search keeps of it: its limits on the levels, and the table."""
+        return np.searchsorted(self.table, d2).astype(np.uint8), self.table
+
+
+def _sample(n):
+    return np.linspace(0, n - 1, 64).astype(np.intp)
+
+
 # ---- sources -------------------------------------------------------------------------
 class Matrix:
-    """A whole matrix of dissimilarities.
-
-    From ``SCREEN_FROM`` objects on it carries a second copy in one byte a distance,
-    rounded down. A candidate is priced with that one first, at a quarter or an eighth
-    of the memory traffic; as the price only grows with the distances this bounds it,
-    and the distances themselves are read for the few candidates that the bound leaves.
+    """A whole matrix of dissimilarities, with a screen from ``SCREEN_FROM`` on.
 
     Parameters
     ----------
@@ -94,51 +132,35 @@ class Matrix:
         Row j holds the dissimilarities to candidate j; any float or integer type.
     weights : ndarray of shape (n,), float64
     n_clusters : int
-        How many medoids are to come: it sets the range of the bytes, not the result.
+        How many medoids are to come: it scales the screen, and changes no result.
 
     Attributes
     ----------
     totals : ndarray of shape (n,)
         The weighted sum of each row, the loss of its candidate as the only medoid.
-    lowest : float
-        The smallest entry, or 0 if none is negative.
+    n_negative : int
+        The number of negative entries.
+    canonical : ndarray of shape (n,)
+        An order of the objects that does not depend on how they are stored: random
+        choices are made over it, and of equal candidates the first in it is taken.
     """
 
     def __init__(self, distances, weights, n_clusters):
         self.n = len(distances)
+        self.canonical = np.arange(self.n)
         self.weights = weights
-        self.levels = self.table = None
-        self.step = self._step(distances, n_clusters) if self.n >= SCREEN_FROM else 0.0
-        if self.step > 0:
-            self.levels = np.empty(distances.shape, np.uint8)
-            # A level may be one too high by rounding in single precision, which stays
-            # far below a thousandth of a level: the table errs to the other side.
-            self.table = (np.arange(N_LEVELS) - 1e-3) / self.step
-            self.table[0] = 0.0
+        self.screen, step = None, 0.0
+        if self.n >= SCREEN_FROM:
+            sample = distances[_sample(self.n)]
+            self.screen, step = Screen.empty(distances.shape, sample, n_clusters)
+        levels = None if self.screen is None else self.screen.levels
         self.totals = np.empty(self.n)
-        self.lowest = kernels.digest(
-            distances, weights, self.step, self.levels, self.totals
+        self.n_negative = kernels.digest(
+            distances, weights, np.float32(step), levels, self.totals
         )
         if self.n < LANES:  # kernels read 64 entries at a time
             distances = np.pad(distances, ((0, 0), (0, LANES - self.n)))
         self.whole = distances
-
-    @staticmethod
-    def _step(distances, n_clusters):
-        """Return levels per unit of distance, 0 where no scale is to be had.
-
-        The top level should be about the largest distance to a second medoid: with
-        medoids at random, the quantile that leaves one object in a hundred above.
-        """
-        n = len(distances)
-        quantiles = np.arange(1, 1000) / 1000
-        above = (1 - quantiles) ** (n_clusters - 1) * (1 + (n_clusters - 1) * quantiles)
-        quantile = quantiles[min(np.count_nonzero(above > 0.01), 998)]
-        sample = distances[np.linspace(0, n - 1, 64).astype(np.intp)]
-        rank = int(quantile * (n - 1))
-        top = float(np.quantile(np.partition(sample, rank, axis=1)[:, rank], 0.95))
-        step = (N_LEVELS - 1) / top if top > 0 else 0.0
-        return step if np.finfo(np.float32).tiny < step < 1e30 else 0.0
 
     def rows(self, candidates):
         """Return the rows of some candidates, shape (n_candidates, n)."""
@@ -166,6 +188,7 @@ class Rows:
 
     def __init__(self, compute, weights):
         self.n = len(weights)
+        self.canonical = np.arange(self.n)
         self.weights = weights
         self._compute = compute
 
@@ -198,10 +221,13 @@ class Points:
     X : ndarray of shape (n, d), floats
     geometry : Geometry
     weights : ndarray of shape (n,), float64
+    screen_for : int or None
+        The number of medoids to come, for a screen of n * n bytes; None for none.
     """
 
-    def __init__(self, X, geometry, weights):
+    def __init__(self, X, geometry, weights, screen_for=None):
         self.n, n_features = X.shape
+        self.canonical = np.arange(self.n)
         self.geometry = geometry
         self.weights = weights
         self.object_at = _bisected(X)
@@ -220,15 +246,34 @@ class Points:
         self.radius = np.empty(n_blocks, X.dtype)
         for b in range(n_blocks):
             kernels.distances_to(
-                geometry.code,
-                geometry.code == SQUARED,
-                X.dtype.type(1),
+                (geometry.code, geometry.code == SQUARED, X.dtype.type(1)),
                 self.blocks[b : b + 1],
                 centres[b : b + 1],
                 apart,
             )
             self.radius[b] = apart[0, self.inside[b]].max() * self.slack
         self.centres = blocked(centres)
+        self.screen = None
+        if screen_for is not None:
+            self.screen = self._screen(screen_for)
+
+    def _screen(self, n_clusters):
+        """Compute a screen, without a root: its levels are of block distances."""
+        shape = self.n, len(self.blocks) * LANES
+        code, root, scale = self.geometry
+        raw = Geometry(code, False, 1.0)
+        sample = dissimilarities(raw, self.blocks, self.points(_sample(self.n)))
+        screen, step = Screen.empty(shape, sample[:, : self.n], n_clusters)
+        if screen is None:
+            return None
+        out = np.empty(LANES, self.blocks.dtype)
+        for start in range(0, self.n, LANES):
+            part = slice(start, start + LANES)
+            points = self.points(self.object_at[part])
+            kernels.levels_of(
+                code, self.blocks, points, np.float32(step), out, screen.levels[part]
+            )
+        return screen._replace(table=_finished(screen.table, self.geometry))
 
     @property
     def totals(self):
@@ -290,9 +335,13 @@ def dissimilarities(geometry, blocks, points):
     happens to give.
     """
     out = np.empty((len(points), len(blocks) * LANES), blocks.dtype)
-    scale = blocks.dtype.type(geometry.scale)
-    kernels.distances_to(geometry.code, geometry.root, scale, blocks, points, out)
+    kernels.distances_to(_typed(geometry, blocks.dtype), blocks, points, out)
     return out
+
+
+def _typed(geometry, dtype):
+    """Return a geometry as kernels take it: a single-precision scale stays one."""
+    return geometry.code, geometry.root, dtype.type(geometry.scale)
 
 
 def between(geometry, X, Y):
@@ -307,6 +356,12 @@ def between(geometry, X, Y):
     return out
 
 
+def _finished(q, geometry):
+    """Turn block distances into dissimilarities, in their own precision."""
+    q = np.sqrt(np.maximum(q, 0)) if geometry.root else q
+    return q * q.dtype.type(geometry.scale)
+
+
 def _at_once(source):
     return max(1, ENTRIES_AT_ONCE // source.n)
 
@@ -317,7 +372,9 @@ def _totals(source):
     for start in range(0, source.n, step):
         stop = min(start + step, source.n)
         rows = source.rows(np.arange(start, stop))
-        kernels.digest(rows, source.weights, 0.0, None, totals[start:stop])
+        kernels.digest(
+            rows, source.weights, np.float32(0), None, totals[start:stop]
+        )
     return totals
 
 
@@ -384,10 +441,9 @@ class _RowSearch(_Search):
 class _MatrixSearch(_RowSearch):
     def __init__(self, source, medoids):
         super().__init__(source, medoids)
-        if source.levels is not None:
-            bound = np.searchsorted(source.table, self.d2).astype(np.uint8)
-            self.levels = source.levels
-            self.screen = (bound, source.table, source.step)
+        if source.screen is not None:
+            self.levels = source.screen.levels
+            self.screen = source.screen.bounds(self.d2)
 
     def sweep(self, order, start, stop, last, threshold):
         """Try the candidates order[start:stop]: see ``kernels.sweep_rows``."""
@@ -437,8 +493,8 @@ class _PointsSearch(_Search):
         self._own(q1, q2)
         # No object is ever among the lanes that only fill the last block.
         self.near[self.n :] = self.sec[self.n :] = q2[self.n :] = -1
-        self.d1 = np.sqrt(np.maximum(q1, 0)) if root else q1 * dtype.type(scale)
-        self.d2 = np.sqrt(np.maximum(q2, 0)) if root else q2 * dtype.type(scale)
+        self.d1 = _finished(q1, source.geometry)
+        self.d2 = _finished(q2, source.geometry)
         self.w[: self.n] = source.weights[source.object_at]
         reach = np.full(len(source.centres) * LANES, -1, dtype)
         largest = q2.reshape(n_blocks, LANES).max(axis=1)
@@ -450,6 +506,10 @@ class _PointsSearch(_Search):
             code, root, dtype.type(scale), source.blocks, source.centres,
             source.radius, source.slack, medoid_blocks, q1, q2, reach,
         )  # fmt: skip
+        self.levels = self.screen = None
+        if source.screen is not None:
+            self.levels = source.screen.levels
+            self.screen = source.screen.bounds(self.d2)
         self.point = np.empty(n_features, dtype)
         self.buffers = (
             np.empty(LANES, dtype),
@@ -462,9 +522,9 @@ class _PointsSearch(_Search):
         if self._order is not order:
             self._order, self._places = order, self.source.place_of[order]
         return kernels.sweep_points(
-            self.space, self._places, start, stop, last, threshold, self.medoids,
-            self.slot_of, self.near, self.sec, self.d1, self.d2, self.w, self.R, self.P,
-            self.point, self.buffers,
+            self.space, self.levels, self.screen, self._places, start, stop, last,
+            threshold, self.medoids, self.slot_of, self.near, self.sec, self.d1,
+            self.d2, self.w, self.R, self.P, self.point, self.buffers,
         )  # fmt: skip
 
 
@@ -491,7 +551,8 @@ def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
         Stop once a sweep lowers the loss by this share of it or less; 0 goes on to the
         proof that no single exchange improves.
     on_sweep : callable or None
-        ``on_sweep(medoids, loss) -> bool`` after each sweep; True stops.
+        Called before each sweep; returns what is called after it, with the medoids and
+        the loss, and returns whether to stop there.
 
     Returns
     -------
@@ -499,8 +560,9 @@ def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
     """
     start = np.array(medoids)
     if len(start) == 1:
-        best = int(np.argmin(source.totals))
-        loss = float(source.totals[best])
+        totals = source.totals
+        best = int(source.canonical[np.argmin(totals[source.canonical])])
+        loss = float(totals[best])
         return Fit(np.array([best]), loss, [loss], 1, int(best != start[0]), True, start)
     search = source.search(start)
     order = np.ascontiguousarray(order, dtype=np.int64)
@@ -512,7 +574,9 @@ def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
         n_iter += 1
         before, swaps_before = losses[-1], n_swaps
         if before == 0:
-            return Fit(start, 0.0, losses, n_iter, 0, True, start)
+            converged = True
+            break
+        end_sweep = on_sweep() if on_sweep is not None else None
         for first in range(0, source.n, step):
             stop = min(first + step, source.n)
             reached, last, swaps = search.sweep(
@@ -524,7 +588,7 @@ def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
                 break
         losses.append(search.refresh())
         converged |= n_swaps == swaps_before or before - losses[-1] <= tol * before
-        if on_sweep is not None and on_sweep(current_medoids(search), losses[-1]):
+        if end_sweep is not None and end_sweep(current_medoids(search), losses[-1]):
             break
     medoids = current_medoids(search)
     return Fit(medoids, losses[-1], losses, n_iter, n_swaps, converged, start)
@@ -571,10 +635,10 @@ def best_exchange(source, medoids):
 # ---- initialisations -----------------------------------------------------------------
 def random_medoids(source, k, rng):
     """Draw k objects, all alike."""
-    return rng.permutation(source.n)[:k]
+    return source.canonical[rng.permutation(source.n)[:k]]
 
 
-def build(source, k):
+def build(source, k, rng=None):
     """Add k medoids greedily, each the one that lowers the loss the most (BUILD).
 
     A gain can only shrink as medoids are added, so that old gains are upper bounds:
@@ -584,40 +648,38 @@ def build(source, k):
     ----------
     source : Matrix, Rows or Points
     k : int
+    rng : None
+        Nothing here is random.
 
     Returns
     -------
     medoids : ndarray of shape (k,)
-        The same as with all gains computed in every round, ties to the first object.
+        The same as with all gains computed in every round.
     """
-    medoids = np.empty(k, np.intp)
-    medoids[0] = np.argmin(source.totals)
-    d1 = source.rows(medoids[:1])[0].astype(np.float64)
+    objects = source.canonical
+    medoids = [objects[np.argmin(source.totals[objects])]]
     if k == 1:
-        return medoids
-    bounds = _gains(source, np.arange(source.n), d1)
-    bounds[medoids[0]] = -np.inf
+        return np.array(medoids)
+    d1 = source.rows(medoids)[0].astype(np.float64)
+    bounds = _gains(source, objects, d1)
     fresh = np.ones(source.n, bool)
-    for i in range(1, k):
+    while True:
+        bounds[objects == medoids[-1]] = -np.inf
         n_next = 4
         while not fresh[best := np.argmax(bounds)]:
-            stale = np.flatnonzero(~fresh & (bounds >= _best_fresh(bounds, fresh)))
+            reached = bounds >= bounds[fresh].max(initial=-np.inf)
+            stale = np.flatnonzero(reached & ~fresh)
             if len(stale) > n_next:
                 largest = np.argpartition(-bounds[stale], n_next - 1)[:n_next]
                 stale = stale[largest]
-            bounds[stale] = _gains(source, stale, d1)
+            bounds[stale] = _gains(source, objects[stale], d1)
             fresh[stale] = True
             n_next *= 2
-        medoids[i] = best
-        bounds[best] = -np.inf
-        np.minimum(d1, source.rows(medoids[i : i + 1])[0], out=d1)
+        medoids.append(objects[best])
+        if len(medoids) == k:
+            return np.array(medoids)
+        np.minimum(d1, source.rows(medoids[-1:])[0], out=d1)
         fresh[:] = False
-        fresh[medoids[: i + 1]] = True
-    return medoids
-
-
-def _best_fresh(bounds, fresh):
-    return bounds[fresh].max(initial=-np.inf)
 
 
 def _gains(source, candidates, d1):
@@ -631,7 +693,7 @@ def _gains(source, candidates, d1):
 
 
 def lab(source, k, rng):
-    """Add k medoids greedily, each from its own small sample (LAB).
+    """Add k medoids greedily, each from a small sample of its own (LAB).
 
     Parameters
     ----------
@@ -645,12 +707,15 @@ def lab(source, k, rng):
     """
     size = min(source.n, 10 + math.ceil(math.sqrt(source.n)))
     medoids = []
+    is_left = np.ones(source.n, bool)
     d1 = np.full(source.n, np.inf)
     for _ in range(k):
-        others = np.setdiff1d(np.arange(source.n), medoids)
-        sample = np.sort(rng.choice(others, min(size, len(others)), replace=False))
+        others = source.canonical[is_left[source.canonical]]
+        sample = rng.choice(others, min(size, len(others)), replace=False)
         distances = np.minimum(source.block(sample, sample), d1[sample])
-        medoids.append(sample[np.argmin(distances @ source.weights[sample])])
+        best = sample[np.argmin(distances @ source.weights[sample])]
+        medoids.append(best)
+        is_left[best] = False
         np.minimum(d1, source.rows(medoids[-1:])[0], out=d1)
     return np.array(medoids)
 
@@ -672,19 +737,33 @@ def plus_plus(source, k, rng):
     medoids : ndarray of shape (k,)
     """
     n_trials = 2 + int(math.log(k))
-    w = source.weights
-    medoids = [rng.choice(source.n, p=w / w.sum())]
+    objects, w = source.canonical, source.weights
+    medoids = list(_draw(objects, w, rng.uniform(size=1)))
     d1 = source.rows(medoids)[0].astype(np.float64)
     while len(medoids) < k:
-        mass = np.cumsum(w * d1)
-        if not mass[-1] > 0:
-            others = np.setdiff1d(np.arange(source.n), medoids)
+        if not np.any(w * d1 > 0):
+            others = objects[~np.isin(objects, medoids)]
             more = rng.choice(others, k - len(medoids), replace=False)
             return np.concatenate([medoids, more])
-        draws = np.searchsorted(mass, rng.uniform(size=n_trials) * mass[-1], "right")
-        draws = np.minimum(draws, np.flatnonzero(w * d1)[-1])
+        draws = _draw(objects, w * d1, rng.uniform(size=n_trials))
         rows = np.minimum(source.rows(draws), d1)
         best = np.argmin(rows @ w)
         medoids.append(draws[best])
-        d1 = rows[best].astype(np.float64)
+        d1 = rows[best]
     return np.array(medoids)
+
+
+def _draw(objects, mass, uniform):
+    """Return objects at uniform numbers of the cumulated mass, never one without."""
+    objects = objects[mass[objects] > 0]
+    total = np.cumsum(mass[objects])
+    at = np.searchsorted(total, uniform * total[-1], side="right")
+    return objects[np.minimum(at, len(objects) - 1)]
+
+
+INITIALISATIONS = {
+    "random": random_medoids,
+    "build": build,
+    "lab": lab,
+    "k-medoids++": plus_plus,
+}

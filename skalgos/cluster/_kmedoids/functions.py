@@ -1,0 +1,229 @@
+"""The solver bare, for a matrix of dissimilarities."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array, check_random_state
+
+from skalgos._compat import check_sample_weight
+from skalgos.cluster._kmedoids.problems import precomputed_problem
+
+
+class KMedoidsResult(NamedTuple):
+    """What :func:`k_medoids` found.
+
+    Attributes
+    ----------
+    medoid_indices : ndarray of shape (n_clusters,)
+        The medoids.
+    labels : ndarray of shape (n_samples,), int32
+        The cluster of each object.
+    inertia : float
+        The weighted sum of the dissimilarities to the nearest medoids.
+    n_iter : int
+        The number of sweeps.
+    n_swaps : int
+        The number of exchanges.
+    converged : bool
+        Whether no single exchange lowers the loss (or, with ``tol``, by enough).
+    """
+
+    medoid_indices: np.ndarray
+    labels: np.ndarray
+    inertia: float
+    n_iter: int
+    n_swaps: int
+    converged: bool
+
+
+def _checked(distances, sample_weight):
+    distances = check_array(
+        distances,
+        dtype=[np.float64, np.float32, np.int32, np.int64, np.uint8, np.uint16],
+        ensure_all_finite=False,
+        input_name="distances",
+    )
+    n = len(distances)
+    if distances.shape[1] != n:
+        raise ValueError(
+            f"distances must be a square matrix; got shape {distances.shape}."
+        )
+    if sample_weight is None:
+        return distances, np.ones(n)
+    return distances, check_sample_weight(sample_weight, distances, np.float64)
+
+
+def k_medoids(
+    distances: ArrayLike,
+    n_clusters: int,
+    *,
+    sample_weight: ArrayLike | None = None,
+    init: str | ArrayLike = "random",
+    max_iter: int = 300,
+    tol: float = 0.0,
+    random_state: int | np.random.RandomState | None = None,
+) -> KMedoidsResult:
+    """Find medoids in a matrix of dissimilarities by FasterPAM, from one start.
+
+    The same as ``KMedoids(metric="precomputed", n_init=1)``, without the estimator
+    around it.
+
+    Parameters
+    ----------
+    distances : array-like of shape (n_samples, n_samples)
+        Entry (i, j) is the dissimilarity of object i to object j as its medoid, at
+        least 0; floats or integers. In Fortran order, or symmetric, it is not copied.
+
+    n_clusters : int
+        The number of medoids.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        How much each object counts; None is 1 for all.
+
+    init : {"random", "build", "lab", "k-medoids++", "first"} or array-like of shape \
+            (n_clusters,), default="random"
+        The medoids to start from: see :class:`KMedoids`.
+
+    max_iter : int, default=300
+        The largest number of sweeps over all candidates.
+
+    tol : float, default=0.0
+        Stop after a sweep that lowers the loss by this share of it or less.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the start and the order of the candidates.
+
+    Returns
+    -------
+    result : KMedoidsResult
+        A named tuple of medoid_indices, labels, inertia, n_iter, n_swaps, converged.
+
+    Raises
+    ------
+    ValueError
+        If distances are not square, negative, NaN or infinite, or n_clusters is not
+        between 1 and their number.
+
+    See Also
+    --------
+    KMedoids : The estimator, for features too and with several starts.
+
+    References
+    ----------
+    .. [1] E. Schubert and P. J. Rousseeuw, "Fast and eager k-medoids clustering:
+       O(k) runtime improvement of the PAM, CLARA, and CLARANS algorithms",
+       Information Systems 101, 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skalgos.cluster import k_medoids
+    >>> x = np.array([0.0, 1.0, 2.0, 10.0, 11.0, 12.0])
+    >>> result = k_medoids(np.abs(x[:, None] - x), 2, random_state=0)
+    >>> sorted(result.medoid_indices.tolist()), result.inertia
+    ([1, 4], 4.0)
+    """
+    from skalgos.cluster._kmedoids.solvers import INITIALISATIONS, fasterpam
+
+    distances, weights = _checked(distances, sample_weight)
+    n_present = np.count_nonzero(weights)
+    if not 1 <= n_clusters <= n_present:
+        raise ValueError(
+            f"n_clusters={n_clusters} must be between 1 and the number of objects with "
+            f"weight, {n_present}."
+        )
+    problem = precomputed_problem(distances, weights, n_clusters)
+    source, k = problem.source, min(n_clusters, problem.source.n)
+    rng = check_random_state(random_state)
+    if not isinstance(init, str):
+        start = problem.start_at_rows(np.asarray(init))
+    elif init == "first":
+        start = problem.first_start()
+    elif init in INITIALISATIONS:
+        start = INITIALISATIONS[init](source, k, rng)
+    else:
+        raise ValueError(
+            f"init must be one of {sorted([*INITIALISATIONS, 'first'])} or indices; "
+            f"got {init!r}."
+        )
+    order = source.canonical[rng.permutation(source.n)]
+    fit = fasterpam(source, start, order, max_iter=max_iter, tol=tol)
+    medoids = problem.rows_of(fit.medoids)
+    to_medoids = distances[:, medoids]
+    labels = to_medoids.argmin(axis=1).astype(np.int32)
+    labels[medoids] = np.arange(n_clusters)
+    return KMedoidsResult(
+        medoids, labels, fit.loss, fit.n_iter, fit.n_swaps, fit.converged
+    )
+
+
+class SwapCertificate(NamedTuple):
+    """What :func:`swap_certificate` found.
+
+    Attributes
+    ----------
+    change : float
+        The change of the loss by the best single exchange; negative if one improves.
+        Infinite if every object is a medoid.
+    removed, added : int
+        The exchange: the medoid that goes and the object that comes, as indices.
+    """
+
+    change: float
+    removed: int
+    added: int
+
+
+def swap_certificate(
+    distances: ArrayLike,
+    medoid_indices: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+) -> SwapCertificate:
+    """Find the best exchange of a medoid for another object.
+
+    A change of at least 0 proves that the medoids are a local optimum of PAM's
+    neighbourhood, whatever algorithm they come from.
+
+    Parameters
+    ----------
+    distances : array-like of shape (n_samples, n_samples)
+        Entry (i, j) is the dissimilarity of object i to object j as its medoid.
+
+    medoid_indices : array-like of shape (n_clusters,)
+        Distinct indices.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        How much each object counts; None is 1 for all.
+
+    Returns
+    -------
+    certificate : SwapCertificate
+        A named tuple of change, removed, added.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skalgos.cluster import swap_certificate
+    >>> x = np.array([0.0, 1.0, 2.0, 10.0, 11.0, 12.0])
+    >>> distances = np.abs(x[:, None] - x)
+    >>> swap_certificate(distances, [1, 4]).change
+    1.0
+    >>> swap_certificate(distances, [0, 4])
+    SwapCertificate(change=-1.0, removed=0, added=1)
+    """
+    from skalgos.cluster._kmedoids.solvers import Matrix, best_exchange
+
+    distances, weights = _checked(distances, sample_weight)
+    medoids = np.asarray(medoid_indices)
+    n = len(distances)
+    if medoids.ndim != 1 or medoids.dtype.kind not in "iu" or not len(medoids):
+        raise ValueError("medoid_indices must be a non-empty array of indices.")
+    if medoids.min() < 0 or medoids.max() >= n or len(set(medoids.tolist())) < len(
+        medoids
+    ):
+        raise ValueError(f"medoid_indices must be distinct, from 0 to {n - 1}.")
+    source = Matrix(np.ascontiguousarray(distances.T), weights, len(medoids))
+    change, slot, added = best_exchange(source, medoids)
+    return SwapCertificate(change, int(medoids[slot]), added)
