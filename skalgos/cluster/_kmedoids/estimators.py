@@ -27,7 +27,11 @@ from skalgos._compat import (
 from skalgos._tasks import fit_task
 from skalgos._threads import n_threads
 from skalgos.cluster._kmedoids.metrics import PAIRWISE_BOOLEAN_FUNCTIONS, Metric
-from skalgos.cluster._kmedoids.problems import features_problem, precomputed_problem
+from skalgos.cluster._kmedoids.problems import (
+    by_size,
+    features_problem,
+    precomputed_problem,
+)
 
 _METRICS = (
     set(PAIRWISE_DISTANCE_FUNCTIONS)
@@ -219,8 +223,13 @@ class KMedoids(
     -----
     Rows that are equal count as one with their weights added up, so that weighting a
     row is the same as repeating it; rows of weight zero are as good as absent, except
-    that they get a label. Clusters are numbered in the order of their medoids' values
-    (feature by feature), for a precomputed matrix in that of their total dissimilarity.
+    that they get a label. Clusters are numbered from the heaviest to the lightest.
+
+    Random choices are made over the distinct rows in an order of their own: that of
+    their total dissimilarity to all others where it is at hand, for a precomputed
+    matrix and up to 1500 rows, and else that of their values. The order of the rows
+    therefore does not matter, and up to 1500 rows a precomputed matrix gives what the
+    features give that it was computed from.
 
     A sweep costs n * n dissimilarities, two to five of them are usual. Memory: n * n
     bytes in the way described under ``solver``, or about twice the size of X, and
@@ -600,15 +609,16 @@ def _fitted(X, medoids, metric, weights):
     from skalgos.cluster._kmedoids.solvers import nearest_two
 
     k = len(medoids)
-    attributes = {"medoid_indices_": medoids, "_metric": metric, "_n_features_out": k}
     if metric is None:
         distances = X[:, medoids]
     else:
-        attributes["cluster_centers_"] = X[medoids]
         distances = metric.between(X, X[medoids])
+    distances[medoids, np.arange(k)] = 0
+    order = by_size(distances, weights)
+    medoids = medoids[order]
+    distances = np.ascontiguousarray(distances[:, order].T)
+    near, sec, d1, d2 = nearest_two(distances)
     slots = np.arange(k)
-    distances[medoids, slots] = 0
-    near, sec, d1, d2 = nearest_two(np.ascontiguousarray(distances.T))
     # A medoid is in its own cluster, also where another one is at distance zero.
     displaced = medoids[near[medoids] != slots]
     sec[displaced] = near[displaced]
@@ -617,7 +627,11 @@ def _fitted(X, medoids, metric, weights):
     with np.errstate(invalid="ignore", divide="ignore"):
         nearer = 1 - d1 / d2 if k > 1 else np.zeros(len(d1))
     silhouettes = np.where(d2 > 0, nearer, 0)
+    attributes = {} if metric is None else {"cluster_centers_": X[medoids]}
     return attributes | {
+        "_metric": metric,
+        "_n_features_out": k,
+        "medoid_indices_": medoids,
         "labels_": near,
         "second_labels_": sec,
         "distances_": d1,

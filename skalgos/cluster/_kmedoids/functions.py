@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 
 from skalgos._compat import check_sample_weight
-from skalgos.cluster._kmedoids.problems import precomputed_problem
+from skalgos.cluster._kmedoids.problems import by_size, precomputed_problem
 
 
 class KMedoidsResult(NamedTuple):
@@ -150,8 +150,9 @@ def k_medoids(
     order = source.canonical[rng.permutation(source.n)]
     fit = fasterpam(source, start, order, max_iter=max_iter, tol=tol)
     medoids = problem.rows_of(fit.medoids)
-    to_medoids = distances[:, medoids]
-    labels = to_medoids.argmin(axis=1).astype(np.int32)
+    order = by_size(distances[:, medoids], weights)
+    medoids = medoids[order]
+    labels = distances[:, medoids].argmin(axis=1).astype(np.int32)
     labels[medoids] = np.arange(n_clusters)
     return KMedoidsResult(
         medoids, labels, fit.loss, fit.n_iter, fit.n_swaps, fit.converged

@@ -154,6 +154,8 @@ def features_problem(X, weights, n_clusters, metric, solver, memory_limit):
         source = Matrix(distances, merged, n_clusters)
     else:
         source = Rows(_RowsOnDemand(metric, rows), merged)
+    if not large:
+        source.canonical = order_by_total(source.totals)
     return Problem(source, first, object_of, n_clusters, solver)
 
 
@@ -224,3 +226,22 @@ def precomputed_problem(D, weights, n_clusters):
     of_all = np.full(len(weights), -1)
     of_all[present] = object_of
     return Problem(source, present[first], of_all, n_clusters, "matrix")
+
+
+def by_size(distances, weights):
+    """Order clusters from the heaviest to the lightest.
+
+    Weights that differ by rounding alone count as equal, and keep their order.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (n_samples, n_clusters)
+        To the medoids.
+    weights : ndarray of shape (n_samples,)
+
+    Returns
+    -------
+    order : ndarray of shape (n_clusters,)
+    """
+    sizes = np.bincount(distances.argmin(axis=1), weights, distances.shape[1])
+    return np.argsort(-np.round(sizes / weights.sum(), 10), kind="stable")

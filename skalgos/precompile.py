@@ -1,0 +1,71 @@
+"""Compile every kernel into numba's cache, for images and continuous integration.
+
+Run ``python -m skalgos.precompile``, or call :func:`skalgos.precompile`.
+"""
+
+import sys
+import time
+
+import numpy as np
+
+
+def _kmedoids(dtype):
+    """Fit k-medoids on each path that compiles kernels of its own."""
+    from skalgos.cluster import KMedoids, k_medoids, swap_certificate
+    from skalgos.cluster._kmedoids.solvers import SCREEN_FROM
+
+    rng = np.random.RandomState(0)
+    for n_samples, n_features in ((100, 2), (SCREEN_FROM, 2), (SCREEN_FROM, 6)):
+        X = rng.standard_normal((n_samples, n_features)).astype(dtype)
+        KMedoids(2, init="build", max_iter=2, tol=1.0).fit(X)
+    X = rng.standard_normal((100, 2)).astype(dtype)
+    KMedoids(2, n_init=1, solver="matrix-free", metric="canberra", tol=1.0).fit(X)
+    for n_samples in (100, SCREEN_FROM):
+        x = rng.standard_normal(n_samples).astype(dtype)
+        distances = np.abs(x[:, None] - x)
+        result = k_medoids(distances, 2, init="build", tol=1.0)
+    swap_certificate(distances, result.medoid_indices)
+
+
+_TASKS = {
+    f"k-medoids, {dtype.__name__}": (_kmedoids, dtype)
+    for dtype in (np.float64, np.float32)
+}
+
+
+def precompile(progress=True):
+    """Compile every kernel and keep the result on disk.
+
+    The first fit of each kind is then as fast as the ones after it. What is compiled
+    already is left alone.
+
+    Parameters
+    ----------
+    progress : bool, default=True
+        Whether to draw a progress bar on the standard error stream.
+
+    Examples
+    --------
+    >>> import skalgos
+    >>> skalgos.precompile(progress=False)
+    """
+    start = time.perf_counter()
+    for done, (name, (task, dtype)) in enumerate(_TASKS.items()):
+        if progress:
+            _draw(done, name)
+        task(dtype)
+    if progress:
+        _draw(len(_TASKS), f"done in {time.perf_counter() - start:.1f} s")
+        sys.stderr.write("\n")
+
+
+def _draw(done, text):
+    width = 24
+    filled = width * done // len(_TASKS)
+    bar = "#" * filled + "." * (width - filled)
+    sys.stderr.write(f"\r[{bar}] {text:<40}")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    precompile()

@@ -1,0 +1,1 @@
+"""Utilities: discovery of estimators, checks of their contract, versions."""
