@@ -1,6 +1,7 @@
 """What every estimator of the package shares: its documentation link and its stamp."""
 
 import warnings
+from contextlib import contextmanager
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
@@ -20,6 +21,22 @@ class SkalEstimator(BaseEstimator):
     _doc_link_template = (
         DOC_URL + "/generated/{estimator_module}.{estimator_name}.html"
     )
+
+    @contextmanager
+    def _all_or_nothing(self):
+        """Take fitted attributes back if the block raises: nothing is half-fitted."""
+
+        def fitted():
+            return {k: v for k, v in vars(self).items() if k[-1] == "_" != k[0]}
+
+        before = fitted()
+        try:
+            yield
+        except BaseException:
+            for name in fitted():
+                delattr(self, name)
+            vars(self).update(before)
+            raise
 
     def __getstate__(self):
         return {**super().__getstate__(), "_skalgos_version": __version__}

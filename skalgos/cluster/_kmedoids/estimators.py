@@ -259,11 +259,11 @@ class KMedoids(
     >>> X, _ = load_iris(return_X_y=True)
     >>> model = KMedoids(n_clusters=3, random_state=0).fit(X)
     >>> model.medoid_indices_
-    array([  7,  78, 112])
+    array([ 78,   7, 112])
     >>> print(round(model.inertia_, 4))
     98.1312
     >>> model.predict([[5.0, 3.4, 1.5, 0.2]])
-    array([0], dtype=int32)
+    array([1], dtype=int32)
     """
 
     _parameter_constraints: dict = {
@@ -357,7 +357,11 @@ class KMedoids(
         self : object
             The fitted estimator.
         """
-        X = self._validated(X, reset=True)
+        with self._all_or_nothing():
+            self._fit(self._validated(X, reset=True), sample_weight)
+        return self
+
+    def _fit(self, X, sample_weight):
         n_samples = X.shape[0]
         if self.n_clusters > n_samples:
             raise ValueError(
@@ -385,7 +389,6 @@ class KMedoids(
         fit = self._best_of_starts(X, weights, metric, problem)
 
         attributes = _fitted(X, problem.rows_of(fit.medoids), metric, weights)
-        # Nothing fails from here on: attributes are set all or none.
         self.__dict__.pop("cluster_centers_", None)
         vars(self).update(attributes)
         self.init_indices_ = problem.rows_of(fit.start)
@@ -394,7 +397,6 @@ class KMedoids(
         self.converged_ = fit.converged
         self.loss_history_ = np.array(fit.losses)
         self.solver_ = problem.solver
-        return self
 
     def _validated(self, X, *, reset):
         """Check X as fit and predict take it, and convert it to what is computed on."""
@@ -488,12 +490,12 @@ class KMedoids(
             if stop:
                 break
         whole.end()
-        if not best.converged and self.max_iter > 0:
+        if not best.converged and 0 < self.max_iter <= best.n_iter:
             warnings.warn(
                 f"KMedoids stopped after max_iter={self.max_iter} sweeps, when "
                 "exchanges still lowered the loss. Increase max_iter, or set tol.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
         return best
 
@@ -547,6 +549,7 @@ class KMedoids(
         Returns
         -------
         distances : ndarray of shape (n_samples, n_clusters)
+            The dissimilarity of each row to each medoid.
         """
         check_is_fitted(self)
         return self._to_medoids(X)

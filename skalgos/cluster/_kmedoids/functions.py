@@ -135,7 +135,9 @@ def k_medoids(
         )
     problem = precomputed_problem(distances, weights, n_clusters)
     source, k = problem.source, min(n_clusters, problem.source.n)
-    rng = check_random_state(random_state)
+    # As in the estimator, whose starts have seeds of their own.
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=1)[0]
+    rng = np.random.RandomState(seed)
     if not isinstance(init, str):
         start = problem.start_at_rows(np.asarray(init))
     elif init == "first":

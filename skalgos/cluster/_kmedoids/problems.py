@@ -44,7 +44,7 @@ class Problem:
                 f"X has {len(first)} distinct rows, fewer than n_clusters="
                 f"{n_clusters}: some medoids are equal to each other.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
 
     def rows_of(self, objects):
@@ -201,7 +201,7 @@ def precomputed_problem(D, weights, n_clusters):
             "The diagonal of the precomputed X is not zero; it is taken as zero, the "
             "dissimilarity of an object to itself.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
         D = D.copy()
         np.fill_diagonal(D, 0)

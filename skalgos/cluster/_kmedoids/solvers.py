@@ -667,7 +667,8 @@ def build(source, k, rng=None):
         bounds[objects == medoids[-1]] = -np.inf
         n_next = 4
         while not fresh[best := np.argmax(bounds)]:
-            reached = bounds >= bounds[fresh].max(initial=-np.inf)
+            least = bounds[fresh].max(initial=np.finfo(float).min)
+            reached = bounds >= least  # which no medoid does
             stale = np.flatnonzero(reached & ~fresh)
             if len(stale) > n_next:
                 largest = np.argpartition(-bounds[stale], n_next - 1)[:n_next]

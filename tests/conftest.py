@@ -1,0 +1,14 @@
+"""Settings for the whole suite."""
+
+import os
+
+# Before scipy is imported: else scikit-learn's array API check skips itself.
+os.environ["SCIPY_ARRAY_API"] = "1"
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+
+@pytest.fixture
+def rng():
+    return np.random.RandomState(0)

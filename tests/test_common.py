@@ -1,0 +1,66 @@
+"""scikit-learn's own checks, over every estimator and every path through it."""
+
+import inspect
+import os
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skalgos.utils.discovery import all_estimators
+
+# One dictionary of parameters for each path; the defaults come in addition.
+VARIANTS = {
+    "KMedoids": [
+        {"n_clusters": 1},
+        {"solver": "matrix-free"},
+        {"solver": "matrix-free", "metric": "canberra"},
+        {"solver": "matrix", "metric": "canberra"},
+        {"init": "build"},
+        {"init": "lab"},
+        {"init": "k-medoids++"},
+        {"init": "first"},
+        {"metric": "manhattan"},
+        {"metric": "sqeuclidean"},
+        {"metric": "chebyshev", "solver": "matrix-free"},
+        {"metric": "minkowski", "metric_params": {"p": 3}},
+        {"metric": "precomputed"},
+        {"dtype": "float32"},
+        {"dtype": "float64"},
+        {"n_init": 2, "n_jobs": 2},
+        {"warm_start": True},
+    ],
+}
+
+INSTANCES = [
+    cls(**params)
+    for name, cls in all_estimators()
+    for params in [{}, *VARIANTS.get(name, [])]
+]
+
+
+def test_every_estimator_is_checked_beyond_its_defaults():
+    assert {name for name, _ in all_estimators()} == set(VARIANTS)
+
+
+def test_the_array_api_check_does_not_skip_itself():
+    assert os.environ["SCIPY_ARRAY_API"] == "1"
+
+
+@parametrize_with_checks(INSTANCES, xfail_strict=True) if (
+    "xfail_strict" in inspect.signature(parametrize_with_checks).parameters
+) else parametrize_with_checks(INSTANCES)
+def test_sklearn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", INSTANCES, ids=repr)
+def test_tags_weaken_nothing(estimator):
+    tags = estimator.__sklearn_tags__()
+    assert tags.estimator_type is not None or hasattr(estimator, "transform")
+    assert not tags.no_validation
+    assert not tags.non_deterministic
+    assert not tags._skip_test
+    assert tags.requires_fit
+    assert tags.input_tags.two_d_array
+    assert tags.input_tags.pairwise == (estimator.metric == "precomputed")
+    assert not tags.input_tags.allow_nan
