@@ -459,7 +459,7 @@ def test_negative_dissimilarities(n):
     np.fill_diagonal(D, 0)
     D[3, 4] = -1
     for layout in (np.ascontiguousarray, np.asfortranarray):
-        with pytest.raises(ValueError, match="at least 0; 1 entries"):
+        with pytest.raises(ValueError, match="at least 0; 1 entries are"):
             KMedoids(3, metric="precomputed").fit(layout(D))
 
 

@@ -327,11 +327,13 @@ class KMedoids(
         tags = super().__sklearn_tags__()
         precomputed = self.metric == "precomputed"
         tags.input_tags.pairwise = precomputed
+        tags.input_tags.positive_only = precomputed
         tags.input_tags.sparse = (
             isinstance(self.metric, str) and self.metric in _SPARSE_METRICS
         )
         tags.input_tags.allow_nan = self.metric == "nan_euclidean"
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        kept = ["float64", "float32"] if self.dtype == "auto" else [self.dtype]
+        tags.transformer_tags.preserves_dtype = kept
         return tags
 
     # ---- fitting ---------------------------------------------------------------------

@@ -114,7 +114,9 @@ class Metric:
         geometry, arrays = self.points(X, Y)
         if geometry is not None:
             return between(geometry, *arrays)
-        distances = pairwise_distances(X, Y, metric=self.name, **self.params)
+        distances = pairwise_distances(
+            _narrow(X), _narrow(Y), metric=self.name, **self.params
+        )
         dtype = np.float32 if X.dtype == np.float32 else np.float64
         return np.asarray(distances, dtype=dtype)
 
@@ -126,6 +128,16 @@ class Metric:
                 f"metric={name} gave a negative, infinite or undefined dissimilarity "
                 "between rows of X; KMedoids needs finite numbers of at least 0."
             )
+
+
+def _narrow(X):
+    """Return sparse X with 32-bit indices where they do: sklearn's kernels ask for it."""
+    if not sparse.issparse(X) or X.indices.dtype == np.int32:
+        return X
+    if max(X.nnz, *X.shape) > np.iinfo(np.int32).max:
+        return X
+    parts = X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)
+    return type(X)(parts, shape=X.shape)
 
 
 def _estimate(metric, X, weights):

@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import sklearn
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import pairwise_distances
 from sklearn.utils import assert_all_finite
 
 from skalgos.cluster._kmedoids.canonical import (
@@ -145,10 +144,7 @@ def features_problem(X, weights, n_clusters, metric, solver, memory_limit):
     elif fast:
         source = Matrix(between(geometry, points, points), merged, n_clusters)
     elif solver == "matrix":
-        distances = pairwise_distances(rows, metric=metric.name, **metric.params)
-        distances = np.ascontiguousarray(
-            distances.T, dtype=np.float32 if itemsize == 4 else np.float64
-        )
+        distances = np.ascontiguousarray(metric.between(rows, rows).T)
         metric.check(distances)
         np.fill_diagonal(distances, 0)
         source = Matrix(distances, merged, n_clusters)
@@ -189,7 +185,7 @@ def precomputed_problem(D, weights, n_clusters):
     problem : Problem
     """
     from skalgos.cluster._kmedoids.kernels import is_symmetric
-    from skalgos.cluster._kmedoids.solvers import Matrix
+    from skalgos.cluster._kmedoids.solvers import SCREEN_FROM, Matrix
 
     present = np.flatnonzero(weights)
     if len(present) < len(D):
@@ -214,14 +210,17 @@ def precomputed_problem(D, weights, n_clusters):
         raise ValueError("The sums of the dissimilarities in X overflow; scale X down.")
     if source.n_negative:
         raise ValueError(
-            "Negative values in data: with metric='precomputed' X must hold "
-            f"dissimilarities of at least 0; {source.n_negative} entries are below."
+            "Negative values in data passed to KMedoids: with metric='precomputed' X "
+            f"must hold dissimilarities of at least 0; {source.n_negative} entries "
+            "are below."
         )
     source.canonical = order_by_total(source.totals)
     first, merged, object_of = merge_objects(rows, source.canonical, weighs)
-    if len(first) < len(present):
+    if len(first) < len(present) or len(first) < SCREEN_FROM:
+        # Small enough to copy: stored in canonical order, not even rounding depends
+        # on the order that the objects came in.
         source = Matrix(rows[np.ix_(first, first)], merged, n_clusters)
-    else:  # all distinct: they stay where they are
+    else:
         first = object_of = np.arange(len(present))
     of_all = np.full(len(weights), -1)
     of_all[present] = object_of
