@@ -18,9 +18,7 @@ class SkalEstimator(BaseEstimator):
     """
 
     _doc_link_module = "skalgos"
-    _doc_link_template = (
-        DOC_URL + "/generated/{estimator_module}.{estimator_name}.html"
-    )
+    _doc_link_template = DOC_URL + "/generated/{estimator_module}.{estimator_name}.html"
 
     @contextmanager
     def _all_or_nothing(self):

@@ -68,7 +68,8 @@ def kernel(function=None, *, reassociate=False):
         return partial(kernel, reassociate=reassociate)
     if numba.config.DISABLE_JIT:
         return function
-    options = {**_OPTIONS, "fastmath": {"reassoc", "contract"} if reassociate else False}
+    fastmath = {"reassoc", "contract"} if reassociate else False
+    options = {**_OPTIONS, "fastmath": fastmath}
     try:
         return numba.njit(cache=True, **options)(_named(function))
     except RuntimeError as error:

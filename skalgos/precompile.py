@@ -5,6 +5,7 @@ Run ``python -m skalgos.precompile``, or call :func:`skalgos.precompile`.
 
 import sys
 import time
+from types import ModuleType
 
 import numpy as np
 
@@ -66,6 +67,15 @@ def _draw(done, text):
     sys.stderr.write(f"\r[{bar}] {text:<40}")
     sys.stderr.flush()
 
+
+class _CallableModule(ModuleType):
+    """Python binds ``skalgos.precompile`` to this module once it is imported."""
+
+    def __call__(self, progress=True):
+        return precompile(progress)
+
+
+sys.modules[__name__].__class__ = _CallableModule
 
 if __name__ == "__main__":
     precompile()

@@ -5,8 +5,8 @@ import os
 # Before scipy is imported: else scikit-learn's array API check skips itself.
 os.environ["SCIPY_ARRAY_API"] = "1"
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ from tests.test_common import INSTANCES, PAIRWISE_INSTANCES
 
 
 @pytest.mark.parametrize("estimator", INSTANCES + PAIRWISE_INSTANCES, ids=repr)
-@pytest.mark.parametrize("check", list(yield_contract_checks()), ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "check", list(yield_contract_checks()), ids=lambda c: c.__name__
+)
 def test_contract(estimator, check):
     try:
         check(estimator)

@@ -7,8 +7,8 @@ from numpydoc.validate import validate
 
 from skalgos.utils.discovery import all_estimators, all_functions
 
-# As in scikit-learn: returned values have names (RT02); methods and small functions need
-# no extended summary, See Also or example of their own (ES01, SA01, EX01).
+# As in scikit-learn: returned values have names (RT02); methods and small functions
+# need no extended summary, See Also or example of their own (ES01, SA01, EX01).
 LEFT_OUT = {"ES01", "EX01", "RT02", "SA01"}
 
 

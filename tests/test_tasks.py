@@ -41,7 +41,7 @@ class Recorder:
 
 
 def test_the_module_exists_from_1_9_on():
-    assert HAVE_CALLBACKS == (SKLEARN_VERSION.release >= (1, 9))
+    assert (SKLEARN_VERSION.release >= (1, 9)) == HAVE_CALLBACKS
 
 
 if HAVE_CALLBACKS:

@@ -100,12 +100,6 @@ def _fit_and_count(n_jobs):
     """Fit in this process and return how many threads ran starts of it."""
     seen = set()
 
-    def init(X, n_clusters, random_state):
-        return random_state.permutation(len(X))[:n_clusters]
-
-    class Watched(KMedoids):
-        pass
-
     from skalgos.cluster._kmedoids import solvers
 
     original = solvers.fasterpam
@@ -116,7 +110,7 @@ def _fit_and_count(n_jobs):
 
     solvers.fasterpam = watched
     try:
-        Watched(6, n_init=16, n_jobs=n_jobs, random_state=0).fit(X)
+        KMedoids(6, n_init=16, n_jobs=n_jobs, random_state=0).fit(X)
     finally:
         solvers.fasterpam = original
     return len(seen)

@@ -98,7 +98,7 @@ def _assert_same(actual, expected, what, rtol=1e-7):
         )
 
 
-# ---- the same model again --------------------------------------------------------------
+# ---- the same model again ------------------------------------------------------------
 def check_same_seed_same_attributes(estimator):
     """Fits with the same seed, and a second fit of one estimator, are equal."""
     X, y = _data(estimator)
@@ -227,7 +227,7 @@ def check_row_order_does_not_matter(estimator):
             np.testing.assert_allclose(b[name], value, rtol=1e-7, err_msg=name)
 
 
-# ---- threads and processes -------------------------------------------------------------
+# ---- threads and processes -----------------------------------------------------------
 def check_n_jobs_changes_nothing(estimator):
     """One and two jobs give the same model."""
     if "n_jobs" not in estimator.get_params():
@@ -274,7 +274,7 @@ def check_concurrent_fits_agree(estimator):
     assert threading.active_count() < 100
 
 
-# ---- habits ----------------------------------------------------------------------------
+# ---- habits --------------------------------------------------------------------------
 def check_fit_is_silent(estimator):
     """A fit with these parameters warns of nothing but convergence."""
     X, y = _data(estimator)
@@ -340,9 +340,7 @@ def check_signatures(estimator):
     for parameters in (fit, init):
         kinds = {parameter.kind for parameter in parameters.values()}
         assert not kinds & {Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL}
-    positional = [
-        p for p in init.values() if p.kind == Parameter.POSITIONAL_OR_KEYWORD
-    ]
+    positional = [p for p in init.values() if p.kind == Parameter.POSITIONAL_OR_KEYWORD]
     assert len(positional) <= 3  # self and at most two
 
 

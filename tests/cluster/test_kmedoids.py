@@ -100,7 +100,7 @@ def test_ends_in_a_certified_local_optimum():
     assert best >= model.inertia_ - 1e-9
 
 
-# ---- what the attributes say -----------------------------------------------------------
+# ---- what the attributes say ---------------------------------------------------------
 @pytest.mark.parametrize("metric", [*FAST, "canberra", "precomputed"])
 def test_attributes_fit_together(metric):
     X = WINE if metric != "precomputed" else pairwise_distances(WINE)
@@ -122,9 +122,7 @@ def test_attributes_fit_together(metric):
     np.testing.assert_array_equal(model.predict(X), model.labels_)
     np.testing.assert_allclose(model.transform(X), to_medoids, atol=1e-12)
     assert model.score(X) == pytest.approx(-model.inertia_)
-    np.testing.assert_array_equal(
-        model.labels_[model.medoid_indices_], np.arange(5)
-    )
+    np.testing.assert_array_equal(model.labels_[model.medoid_indices_], np.arange(5))
     if metric == "precomputed":
         assert not hasattr(model, "cluster_centers_")
     else:
@@ -159,7 +157,7 @@ def test_the_solver_follows_the_documented_rule():
     assert chosen(few, solver="matrix") == "matrix"
 
 
-# ---- the same problem, said otherwise --------------------------------------------------
+# ---- the same problem, said otherwise ------------------------------------------------
 @pytest.mark.parametrize("metric", [*FAST, "hamming", "canberra", "minkowski"])
 @pytest.mark.parametrize("n", [100, 1600])
 def test_solvers_agree(metric, n):
@@ -167,9 +165,7 @@ def test_solvers_agree(metric, n):
     if metric == "hamming":
         X = np.round(X)
     models = [
-        KMedoids(
-            6, metric=metric, solver=solver, n_init=1, max_iter=2, random_state=0
-        )
+        KMedoids(6, metric=metric, solver=solver, n_init=1, max_iter=2, random_state=0)
         for solver in ("matrix", "matrix-free")
     ]
     with warnings.catch_warnings():
@@ -252,9 +248,7 @@ def test_weights_repeat_rows_and_rows_have_no_order(init, metric, n):
     assert b.inertia_ == pytest.approx(a.inertia_)
     assert d.inertia_ == pytest.approx(a.inertia_ / 2)
     np.testing.assert_array_equal(b.labels_[shuffle], c.labels_)
-    np.testing.assert_array_equal(
-        np.repeat(b.labels_, weights), a.labels_
-    )
+    np.testing.assert_array_equal(np.repeat(b.labels_, weights), a.labels_)
 
 
 def test_rows_without_weight_get_a_label_and_nothing_else():
@@ -268,8 +262,9 @@ def test_rows_without_weight_get_a_label_and_nothing_else():
     assert model.labels_[-1] == model.predict(far[-1:])[0]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64,
-                                   np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.float64, np.int32, np.int64, np.uint8, np.uint16]
+)
 def test_types_of_a_precomputed_matrix(dtype):
     rng = np.random.RandomState(0)
     D = rng.randint(1, 200, (80, 80))
@@ -319,8 +314,9 @@ def test_callable_metric_is_that_metric():
     )
 
 
-@pytest.mark.parametrize(("power", "name"), [(1, "manhattan"), (2, "euclidean"),
-                                             (np.inf, "chebyshev")])
+@pytest.mark.parametrize(
+    ("power", "name"), [(1, "manhattan"), (2, "euclidean"), (np.inf, "chebyshev")]
+)
 def test_minkowski_has_the_special_cases(power, name):
     params = {"p": power}
     a = KMedoids(3, metric="minkowski", metric_params=params, random_state=0).fit(IRIS)
@@ -339,7 +335,8 @@ def test_estimated_parameters_are_those_of_the_training_data(metric):
     np.testing.assert_allclose(
         model.transform(IRIS[:3]), D[:3, model.medoid_indices_], atol=1e-9
     )
-    repeated = KMedoids(3, metric=metric, random_state=0).fit(np.repeat(IRIS, 2, axis=0))
+    twice = np.repeat(IRIS, 2, axis=0)
+    repeated = KMedoids(3, metric=metric, random_state=0).fit(twice)
     weighted = KMedoids(3, metric=metric, random_state=0)
     weighted.fit(IRIS, sample_weight=np.full(150, 2))
     np.testing.assert_allclose(repeated.inertia_, weighted.inertia_)
@@ -369,11 +366,15 @@ def test_cosine_of_zero_rows_is_that_of_sklearn():
     )
 
 
-# ---- initialisation --------------------------------------------------------------------
+# ---- initialisation ------------------------------------------------------------------
 @pytest.mark.parametrize(
     "init",
-    [[3, 70, 120], IRIS[[3, 70, 120]], IRIS[[3, 70, 120]] + 1e-4,
-     lambda X, n_clusters, random_state: np.array([3, 70, 120])],
+    [
+        [3, 70, 120],
+        IRIS[[3, 70, 120]],
+        IRIS[[3, 70, 120]] + 1e-4,
+        lambda X, n_clusters, random_state: np.array([3, 70, 120]),
+    ],
 )
 def test_given_starts(init):
     model = KMedoids(3, init=init, max_iter=0).fit(IRIS)
@@ -395,9 +396,13 @@ def test_starts_at_equal_rows_are_made_distinct():
     assert len(np.unique(X[model.init_indices_], axis=0)) == 3
 
 
-def test_build_reaches_what_pam_reaches():
-    model = KMedoids(3, init="build").fit(IRIS)
-    assert model.inertia_ == pytest.approx(98.1311548823)
+def test_build_starts_where_pam_does():
+    model = KMedoids(6, init="build", random_state=0).fit(WINE)
+    expected = reference.greedy(pairwise_distances(WINE), 6)
+    assert sorted(model.init_indices_) == sorted(expected)
+    assert model.loss_history_[0] == pytest.approx(
+        reference.loss(pairwise_distances(WINE), expected)
+    )
 
 
 def test_warm_start_goes_on_from_the_last_fit():
@@ -428,7 +433,7 @@ def test_random_state_instances_are_consumed_and_kept():
     assert state.randint(2**30) != np.random.RandomState(0).randint(2**30)
 
 
-# ---- bad input -------------------------------------------------------------------------
+# ---- bad input -----------------------------------------------------------------------
 def test_more_clusters_than_rows():
     with pytest.raises(ValueError, match="n_samples=5 should be >= n_clusters=6"):
         KMedoids(6).fit(IRIS[:5])
@@ -504,9 +509,15 @@ def test_matrix_free_needs_features():
 
 @pytest.mark.parametrize(
     ("init", "match"),
-    [([0, 1], "shape"), ([0, 1, 150], "0 to 149"), ([-1, 1, 2], "0 to 149"),
-     ([0.0, 1.0, 2.0], "integers"), (np.zeros((3, 3)), "shape"),
-     (np.full((3, 4), np.nan), "NaN"), ("nearest", "init")],
+    [
+        ([0, 1], "shape"),
+        ([0, 1, 150], "0 to 149"),
+        ([-1, 1, 2], "0 to 149"),
+        ([0.0, 1.0, 2.0], "integers"),
+        (np.zeros((3, 3)), "shape"),
+        (np.full((3, 4), np.nan), "NaN"),
+        ("nearest", "init"),
+    ],
 )
 def test_bad_starts(init, match):
     with pytest.raises(ValueError, match=match):
@@ -546,7 +557,7 @@ def test_predict_needs_the_columns_of_the_fit():
         model.predict(D[100:])
 
 
-# ---- degenerate data -------------------------------------------------------------------
+# ---- degenerate data -----------------------------------------------------------------
 @pytest.mark.parametrize("metric", ["euclidean", "canberra", "precomputed"])
 @pytest.mark.parametrize("init", ["random", "build", "lab", "k-medoids++", "first"])
 def test_fewer_distinct_rows_than_clusters(metric, init):
@@ -593,7 +604,7 @@ def test_one_row():
     np.testing.assert_array_equal(model.medoid_indices_, [0])
 
 
-# ---- at home in scikit-learn -----------------------------------------------------------
+# ---- at home in scikit-learn ---------------------------------------------------------
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_frames_in_and_out(frame):
     data = frame(dict(zip("abcd", IRIS.T, strict=True)))

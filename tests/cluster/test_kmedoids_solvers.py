@@ -222,9 +222,7 @@ def test_medoids_at_distance_zero_stay_their_own():
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.integers(2, 90), st.integers(1, 6), st.integers(1, 12), st.integers(0, 10**6)
-)
+@given(st.integers(2, 90), st.integers(1, 6), st.integers(1, 12), st.integers(0, 10**6))
 def test_state_stays_exact_through_exchanges(n, d, k, seed):
     # Small integers give ties, duplicates and zero distances by the dozen.
     rng = np.random.RandomState(seed)

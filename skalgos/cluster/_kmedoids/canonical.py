@@ -4,6 +4,8 @@ Random choices are made over this order. A fit then depends neither on the order
 rows nor on whether a row is repeated or weighted.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import sparse
 
@@ -39,7 +41,7 @@ def _grouped(order, is_new, weights):
 
 
 def _sorted(X):
-    """Sort dense rows, by the first feature, then the next; mark the first of equals."""
+    """Sort dense rows by one feature after the other; mark the first of equals."""
     n = len(X)
     order = np.argsort(X[:, 0], kind="stable")
     is_new = _changes(X[order, 0])
@@ -85,7 +87,7 @@ def _sorted_sparse(X):
     ]
     order = np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=np.intp)
     is_new = np.ones(len(rows), bool)
-    is_new[1:] = [rows[a] != rows[b] for a, b in zip(order[1:], order[:-1], strict=True)]
+    is_new[1:] = [rows[a] != rows[b] for a, b in pairwise(order)]
     return order, is_new
 
 

@@ -223,8 +223,10 @@ def swap_certificate(
     n = len(distances)
     if medoids.ndim != 1 or medoids.dtype.kind not in "iu" or not len(medoids):
         raise ValueError("medoid_indices must be a non-empty array of indices.")
-    if medoids.min() < 0 or medoids.max() >= n or len(set(medoids.tolist())) < len(
-        medoids
+    if (
+        medoids.min() < 0
+        or medoids.max() >= n
+        or len(set(medoids.tolist())) < len(medoids)
     ):
         raise ValueError(f"medoid_indices must be distinct, from 0 to {n - 1}.")
     source = Matrix(np.ascontiguousarray(distances.T), weights, len(medoids))

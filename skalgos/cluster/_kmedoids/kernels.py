@@ -31,7 +31,7 @@ TOP_LEVEL = np.float32(254)
 EVERY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-# ---- the price of a candidate ------------------------------------------------------
+# ---- the price of a candidate --------------------------------------------------------
 @helper
 def smallest(P):
     """Return the minimum, in four chains so that the comparisons overlap."""
@@ -116,7 +116,7 @@ def change_of_point(space, point, near, d1, d2, w, R, P, out):
     return shared + smallest(P)
 
 
-# ---- the exchange -------------------------------------------------------------------
+# ---- the exchange --------------------------------------------------------------------
 @helper
 def cheapest(P):
     """Return the first slot of the smallest price."""
@@ -270,7 +270,7 @@ def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen):
         reach[b] = reach_of(code, radius, q2, b, slack)
 
 
-# ---- sweeps -------------------------------------------------------------------------
+# ---- sweeps --------------------------------------------------------------------------
 @kernel
 def sweep_rows(
     rows, gathered, levels, screen, order, start, stop, last, threshold,
@@ -293,9 +293,7 @@ def sweep_rows(
             continue
         if screen is not None:
             level_bound, table = screen
-            bound = change_of_row(
-                levels[j], level_bound, table, near, d1, d2, w, R, P
-            )
+            bound = change_of_row(levels[j], level_bound, table, near, d1, d2, w, R, P)
             if bound >= 0.0:
                 continue
         row = rows[t - start] if gathered else rows[j]
@@ -325,9 +323,7 @@ def sweep_points(
             continue
         if screen is not None:
             level_bound, table = screen
-            bound = change_of_row(
-                levels[j], level_bound, table, near, d1, d2, w, R, P
-            )
+            bound = change_of_row(levels[j], level_bound, table, near, d1, d2, w, R, P)
             if bound >= 0.0:
                 continue
         read_point(space[3], j, point)
@@ -337,9 +333,7 @@ def sweep_points(
             slot_of[medoids[slot]] = -1
             slot_of[j] = slot
             medoids[slot] = j
-            swap_point(
-                space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen
-            )
+            swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen)
             last = t
             n_swaps += 1
     return stop, last, n_swaps
@@ -353,7 +347,7 @@ def changes_of_rows(rows, near, d1, d2, w, R, P, changes, slots):
         slots[t] = cheapest(P)
 
 
-# ---- set-up -------------------------------------------------------------------------
+# ---- set-up --------------------------------------------------------------------------
 @kernel
 def distances_to(geometry, blocks, points, out):
     """Fill row i of ``out`` with the dissimilarities of all objects to points[i].
@@ -376,7 +370,7 @@ def levels_of(code, blocks, points, step, out, levels):
     Level q says that the block distance is at least q / step, up to rounding.
     """
     n_blocks = blocks.shape[0]
-    for first in range(0, n_blocks, 8):  # so many stay cached and are long runs to write
+    for first in range(0, n_blocks, 8):  # these stay in cache, and are written in runs
         for i in range(points.shape[0]):
             for b in range(first, min(first + 8, n_blocks)):
                 block_below(code, blocks, b, points[i], out, out)

@@ -179,9 +179,7 @@ def _block_distance(code):
             limit = _pointer(
                 context, builder, bound_type, args[3], builder.mul(args[1], lanes)
             )
-            return _less(
-                builder, dtype, result, _load(context, builder, limit, dtype)
-            )
+            return _less(builder, dtype, result, _load(context, builder, limit, dtype))
 
         return types.uint64(blocks, types.intp, point, bound, out), codegen
 
@@ -263,4 +261,3 @@ else:
                 elif difference != 0:
                     out[lane] += 1
         return mask_below(out, 0, bound[LANES * block :])
-

@@ -1,4 +1,4 @@
-"""Which dissimilarities are computed by our own kernels, and how; the rest by sklearn."""
+"""Dissimilarities: those that our kernels compute, and scikit-learn for the rest."""
 
 import numpy as np
 from scipy import sparse
@@ -131,7 +131,7 @@ class Metric:
 
 
 def _narrow(X):
-    """Return sparse X with 32-bit indices where they do: sklearn's kernels ask for it."""
+    """Return sparse X with 32-bit indices if they do: scikit-learn may ask for them."""
     if not sparse.issparse(X) or X.indices.dtype == np.int32:
         return X
     if max(X.nnz, *X.shape) > np.iinfo(np.int32).max:

@@ -260,7 +260,7 @@ class Points:
     def _screen(self, n_clusters):
         """Compute a screen, without a root: its levels are of block distances."""
         shape = self.n, len(self.blocks) * LANES
-        code, root, scale = self.geometry
+        code = self.geometry.code
         raw = Geometry(code, False, 1.0)
         sample = dissimilarities(raw, self.blocks, self.points(_sample(self.n)))
         screen, step = Screen.empty(shape, sample[:, : self.n], n_clusters)
@@ -318,7 +318,7 @@ def _bisected(X):
 
 
 def blocked(X):
-    """Lay out points as (n_blocks, n_features, 64), the last block filled with zeros."""
+    """Lay out points as (n_blocks, n_features, 64), filled up with zeros."""
     n, n_features = X.shape
     n_blocks = max(-(-n // LANES), 1)
     padded = np.zeros((n_blocks * LANES, n_features), X.dtype)
@@ -372,9 +372,7 @@ def _totals(source):
     for start in range(0, source.n, step):
         stop = min(start + step, source.n)
         rows = source.rows(np.arange(start, stop))
-        kernels.digest(
-            rows, source.weights, np.float32(0), None, totals[start:stop]
-        )
+        kernels.digest(rows, source.weights, np.float32(0), None, totals[start:stop])
     return totals
 
 
@@ -462,9 +460,7 @@ class _RowsSearch(_RowSearch):
             rows = self.source.rows(order[first:end])
             if self.n < LANES:
                 rows = np.pad(rows, ((0, 0), (0, LANES - self.n)))
-            t, last, swaps = self._sweep(
-                rows, True, order, first, end, last, threshold
-            )
+            t, last, swaps = self._sweep(rows, True, order, first, end, last, threshold)
             n_swaps += swaps
             if t < end:
                 return t, last, n_swaps
@@ -563,7 +559,8 @@ def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
         totals = source.totals
         best = int(source.canonical[np.argmin(totals[source.canonical])])
         loss = float(totals[best])
-        return Fit(np.array([best]), loss, [loss], 1, int(best != start[0]), True, start)
+        n_swaps = int(best != start[0])
+        return Fit(np.array([best]), loss, [loss], 1, n_swaps, True, start)
     search = source.search(start)
     order = np.ascontiguousarray(order, dtype=np.int64)
     step = max(1, WORK_PER_CALL // source.n)
