@@ -3,6 +3,7 @@
 import statistics
 import tempfile
 from functools import lru_cache
+from typing import NamedTuple
 
 import kmedoids
 import numpy as np
@@ -29,8 +30,9 @@ GROUPS = {
         "The estimators on a float32 matrix, n x k",
         "KMedoids(k, metric='precomputed', n_init=1) against kmedoids.KMedoids(k), "
         "which takes no array as its start and always uses its default number of "
-        "threads (the table above has its time in one): both draw their starts, another "
-        f"in every repetition. Wall time; skalgos in one thread. {_LOSS.format(TOLERANCE)}",
+        "threads (the table above has its time in one): both draw their starts, others "
+        "in every repetition. Wall time; skalgos in one thread. "
+        f"{_LOSS.format(TOLERANCE)}",
         peer="kmedoids",
     ),
     "build": Group(
@@ -119,10 +121,17 @@ def _calls(n):
     return 5 if n <= 1000 else 1
 
 
+class Start(NamedTuple):
+    """Medoids to start from, and the seed of the order in which ours tries others."""
+
+    medoids: np.ndarray
+    seed: int
+
+
 def starts(n, k, count=None):
-    """Return start medoids for each repetition, of the type that kmedoids takes."""
+    """Return a start for each repetition, of the type that kmedoids takes."""
     return [
-        np.random.RandomState(seed).permutation(n)[:k].astype(np.uint64)
+        Start(np.random.RandomState(seed).permutation(n)[:k].astype(np.uint64), seed)
         for seed in range(count or repetitions(n))
     ]
 
@@ -153,11 +162,16 @@ def fasterpam(bench, n, k, order, target):
     if not bench.wants("fasterpam", workload, n):
         return
     D = matrix(n, order)
+
+    def ours(start):
+        result = k_medoids(D, k, init=start.medoids, random_state=start.seed)
+        return result.medoid_indices
+
     bench.compare(
         "fasterpam",
         workload,
-        lambda start: k_medoids(D, k, init=start, random_state=0).medoid_indices,
-        lambda start: kmedoids.fasterpam(D, start, n_cpu=1).medoids,
+        ours,
+        lambda start: kmedoids.fasterpam(D, start.medoids, n_cpu=1).medoids,
         starts(n, k),
         quality=matrix_loss(D),
         tolerance=TOLERANCE,
@@ -224,13 +238,13 @@ def features(bench, name, X, k, target):
             continue
 
         def ours(start):
-            model = KMedoids(k, init=start, n_init=1, random_state=0)
+            model = KMedoids(k, init=start.medoids, n_init=1, random_state=start.seed)
             return model.fit(X).medoid_indices_
 
         def peer(start, order=order):
             D = pairwise_distances(X)
             D = D if order == "C" else D.T
-            return kmedoids.fasterpam(D, start, n_cpu=1).medoids
+            return kmedoids.fasterpam(D, start.medoids, n_cpu=1).medoids
 
         bench.compare(
             "features",
@@ -281,11 +295,16 @@ def small(bench, n, k, order, limit):
         return
     D = pairwise_distances(np.random.RandomState(0).uniform(size=(n, 2)))
     D = D if order == "C" else D.T
+
+    def ours(start):
+        result = k_medoids(D, k, init=start.medoids, random_state=start.seed)
+        return result.medoid_indices
+
     bench.compare(
         "small",
         workload,
-        lambda start: k_medoids(D, k, init=start, random_state=0).medoid_indices,
-        lambda start: kmedoids.fasterpam(D, start, n_cpu=1).medoids,
+        ours,
+        lambda start: kmedoids.fasterpam(D, start.medoids, n_cpu=1).medoids,
         # The local optima of few points lie far apart: it takes many for the mean.
         starts(n, k, 51),
         quality=matrix_loss(D),

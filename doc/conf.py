@@ -12,6 +12,10 @@ os.environ["MPLBACKEND"] = "agg"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import skalgos
+from skalgos.precompile import precompile
+
+# The function is what users call; the module of the same name would hide it.
+skalgos.precompile = precompile
 
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
@@ -48,7 +52,6 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skalgos",),
-    "reference_url": {"skalgos": None},
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
@@ -89,6 +92,7 @@ _PAGES = {
 }
 _LABELS = {
     "metadata_routing": "metadata_routing.html",
+    "df_output_transform": "modules/df_output_transform.html",
     "sphx_glr_auto_examples_miscellaneous_plot_set_output.py": (
         "auto_examples/miscellaneous/plot_set_output.html"
     ),
@@ -112,12 +116,26 @@ def link_to_other_projects(app, env, node, contnode):
     return nodes.reference("", "", contnode, internal=False, refuri=url)
 
 
+def protect_names(app, what, name, obj, options, lines):
+    """Quote names such as n_iter_ in types, which would read as links otherwise."""
+    for i, line in enumerate(lines):
+        head, colon, kind = line.partition(" : ")
+        if colon and head.strip().isidentifier():
+            lines[i] = head + colon + re.sub(r"(?<![\w`])([a-z]\w*_)\b", r"`\1`", kind)
+
+
 # ---- pages that are Markdown files of the repository ---------------------------------
 _INLINE = [
     (r"(?<!`)`([^`\n]+)`(?!`)", r"``\1``"),
     (r"\[([^\]]+)\]\(([^)]+)\)", r"`\1 <\2>`__"),
     (r"<(https?://[^>\s]+)>(?!`)", r"\1"),
 ]
+
+
+def _inline(text):
+    for pattern, replacement in _INLINE:
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 def markdown_to_rst(app, relative_path, docname, content):
@@ -131,22 +149,20 @@ def markdown_to_rst(app, relative_path, docname, content):
     for line in content[0].split("\n"):
         if fence := re.match(r"```(\w*)", line):
             in_code = not in_code
-            lines += ["", f".. code-block:: {fence[1] or 'text'}", ""] * in_code
+            if in_code:
+                lines += [f".. code-block:: {fence[1] or 'text'}", ""]
         elif in_code:
             lines.append("    " + line)
         elif heading := re.match(r"(#+) (.*)", line):
-            for pattern, replacement in _INLINE:
-                heading_text = re.sub(pattern, replacement, heading[2])
-            underline = "=-~^"[len(heading[1]) - 1]
-            lines += [heading_text, underline * len(heading_text)]
+            title = _inline(heading[2])
+            lines += [title, "=-~^"[len(heading[1]) - 1] * len(title)]
         else:
-            for pattern, replacement in _INLINE:
-                line = re.sub(pattern, replacement, line)
-            lines.append(line)
+            lines.append(_inline(line))
     content[0] = "\n".join(lines)
 
 
 def setup(app):
     """Connect the functions above."""
     app.connect("missing-reference", link_to_other_projects)
+    app.connect("autodoc-process-docstring", protect_names, priority=400)
     app.connect("include-read", markdown_to_rst)

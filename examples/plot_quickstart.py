@@ -34,7 +34,7 @@ X, y = load_digits(return_X_y=True)
 pipeline = Pipeline(
     [
         ("reduce", PCA(n_components=32, random_state=0)),
-        ("cluster", KMedoids(random_state=0)),
+        ("cluster", KMedoids(n_init=5, random_state=0)),
     ]
 )
 grid = {

@@ -2,7 +2,7 @@
 
 import sklearn
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import _check_sample_weight
 
@@ -32,9 +32,9 @@ def check_sample_weight(sample_weight, X, dtype):
 __all__ = [
     "SKLEARN_VERSION",
     "CallbackSupportMixin",
-    "Hidden",
     "Interval",
     "StrOptions",
     "_fit_context",
     "check_sample_weight",
+    "validate_params",
 ]

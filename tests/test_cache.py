@@ -80,12 +80,13 @@ def test_a_changed_helper_in_another_file_is_compiled_again(tmp_path):
         (tmp_path / name).write_text(text)
     shutil.copy(PACKAGE / "_jit.py", tmp_path / "toyjit.py")
     code = "from toykernels import f; print(f(10.0))"
-    assert _python(code, tmp_path) == "21.0"
-    assert _python(code, tmp_path) == "21.0"
-    assert _files(tmp_path)
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    assert _python(code, tmp_path, **cache) == "21.0"
+    assert _python(code, tmp_path, **cache) == "21.0"
+    assert _files(tmp_path / "cache")
     helper = tmp_path / "helperkernels.py"
     helper.write_text(TOY["helperkernels.py"].replace("2 * x", "1000 * x"))
-    assert _python(code, tmp_path) == "10001.0"
+    assert _python(code, tmp_path, **cache) == "10001.0"
 
 
 @pytest.mark.slow

@@ -613,7 +613,11 @@ def test_frames_in_and_out(frame):
     out = model.fit_transform(data)
     assert isinstance(out, frame)
     assert list(out.columns) == ["kmedoids0", "kmedoids1", "kmedoids2"]
-    np.testing.assert_array_equal(model.feature_names_in_, list("abcd"))
+    # Which kinds of frames have names that it knows is up to scikit-learn.
+    known = hasattr(StandardScaler().fit(data), "feature_names_in_")
+    assert hasattr(model, "feature_names_in_") == known
+    if frame is pd.DataFrame:
+        np.testing.assert_array_equal(model.feature_names_in_, list("abcd"))
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])

@@ -1,12 +1,18 @@
 """The solver bare, for a matrix of dissimilarities."""
 
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 
-from skalgos._compat import check_sample_weight
+from skalgos._compat import (
+    Interval,
+    StrOptions,
+    check_sample_weight,
+    validate_params,
+)
 from skalgos.cluster._kmedoids.problems import by_size, precomputed_problem
 
 
@@ -54,6 +60,21 @@ def _checked(distances, sample_weight):
     return distances, check_sample_weight(sample_weight, distances, np.float64)
 
 
+@validate_params(
+    {
+        "distances": ["array-like"],
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "sample_weight": ["array-like", None],
+        "init": [
+            StrOptions({"random", "build", "lab", "k-medoids++", "first"}),
+            "array-like",
+        ],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def k_medoids(
     distances: ArrayLike,
     n_clusters: int,
@@ -128,10 +149,10 @@ def k_medoids(
 
     distances, weights = _checked(distances, sample_weight)
     n_present = np.count_nonzero(weights)
-    if not 1 <= n_clusters <= n_present:
+    if n_clusters > n_present:
         raise ValueError(
-            f"n_clusters={n_clusters} must be between 1 and the number of objects with "
-            f"weight, {n_present}."
+            f"n_clusters={n_clusters} is more than the {n_present} objects that have "
+            "weight."
         )
     problem = precomputed_problem(distances, weights, n_clusters)
     source, k = problem.source, min(n_clusters, problem.source.n)
@@ -142,13 +163,8 @@ def k_medoids(
         start = problem.start_at_rows(np.asarray(init))
     elif init == "first":
         start = problem.first_start()
-    elif init in INITIALISATIONS:
-        start = INITIALISATIONS[init](source, k, rng)
     else:
-        raise ValueError(
-            f"init must be one of {sorted([*INITIALISATIONS, 'first'])} or indices; "
-            f"got {init!r}."
-        )
+        start = INITIALISATIONS[init](source, k, rng)
     order = source.canonical[rng.permutation(source.n)]
     fit = fasterpam(source, start, order, max_iter=max_iter, tol=tol)
     medoids = problem.rows_of(fit.medoids)
@@ -168,9 +184,10 @@ class SwapCertificate(NamedTuple):
     ----------
     change : float
         The change of the loss by the best single exchange; negative if one improves.
-        Infinite if every object is a medoid.
+        Infinite if there is none to make.
     removed, added : int
-        The exchange: the medoid that goes and the object that comes, as indices.
+        The exchange: the medoid that goes and the object that comes, as indices; -1 if
+        there is none to make.
     """
 
     change: float
@@ -178,6 +195,14 @@ class SwapCertificate(NamedTuple):
     added: int
 
 
+@validate_params(
+    {
+        "distances": ["array-like"],
+        "medoid_indices": ["array-like"],
+        "sample_weight": ["array-like", None],
+    },
+    prefer_skip_nested_validation=True,
+)
 def swap_certificate(
     distances: ArrayLike,
     medoid_indices: ArrayLike,
@@ -198,7 +223,8 @@ def swap_certificate(
         Distinct indices.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        How much each object counts; None is 1 for all.
+        How much each object counts; None is 1 for all. Objects of weight zero do not
+        come in as medoids.
 
     Returns
     -------
@@ -231,4 +257,4 @@ def swap_certificate(
         raise ValueError(f"medoid_indices must be distinct, from 0 to {n - 1}.")
     source = Matrix(np.ascontiguousarray(distances.T), weights, len(medoids))
     change, slot, added = best_exchange(source, medoids)
-    return SwapCertificate(change, int(medoids[slot]), added)
+    return SwapCertificate(change, int(medoids[slot]) if slot >= 0 else -1, added)

@@ -597,20 +597,26 @@ def best_exchange(source, medoids):
     Parameters
     ----------
     source : Matrix, Rows or Points
-    medoids : ndarray of shape (k,), k at least 2
+    medoids : ndarray of shape (k,)
 
     Returns
     -------
     change : float
         The change of the loss, negative where an exchange improves it; infinite where
-        every object is a medoid.
+        every object that weighs something is a medoid.
     slot, candidate : int
         The exchange: the position in ``medoids`` that it frees, and the object.
     """
+    others = np.setdiff1d(np.flatnonzero(source.weights), medoids)
+    best = (np.inf, -1, -1)
+    if len(others) == 0:
+        return best
+    if len(medoids) == 1:
+        totals = source.totals
+        added = others[np.argmin(totals[others])]
+        return float(totals[added] - totals[medoids[0]]), 0, int(added)
     search = _RowSearch(source, medoids)
     search.refresh()
-    others = np.flatnonzero(search.slot_of[: source.n] < 0)
-    best = (np.inf, -1, -1)
     step = _at_once(source)
     for start in range(0, len(others), step):
         candidates = others[start : start + step]
