@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import re
 from pathlib import Path
 
 from harness import describe, environment, grouped, number, table
@@ -53,7 +54,7 @@ def rst(results, quick):
             shown = measured_on
         for group, rows in grouped(module.GROUPS, results[family]["rows"]):
             heading, cells = table(group, rows, targets=False)
-            lines += [group.note, "", f".. list-table:: {group.title}"]
+            lines += [_escaped(group.note), "", f".. list-table:: {group.title}"]
             lines += ["   :header-rows: 1", ""]
             for row in (heading, *cells):
                 lines += [
@@ -66,7 +67,7 @@ def rst(results, quick):
 
 def _escaped(text):
     # A cell that is a single hyphen would start a list.
-    return "\\-" if text == "-" else text
+    return "\\-" if text == "-" else re.sub(r"([*`|_\\])", r"\\\1", text)
 
 
 def ratios(results):

@@ -91,10 +91,11 @@ _PAGES = {
     "joblib.": "https://joblib.readthedocs.io/en/stable/generated/{}.html",
 }
 _LABELS = {
-    "metadata_routing": "metadata_routing.html",
-    "df_output_transform": "modules/df_output_transform.html",
+    "metadata_routing": ("metadata_routing.html", "metadata routing"),
+    "df_output_transform": ("modules/df_output_transform.html", "output containers"),
     "sphx_glr_auto_examples_miscellaneous_plot_set_output.py": (
-        "auto_examples/miscellaneous/plot_set_output.html"
+        "auto_examples/miscellaneous/plot_set_output.html",
+        "Introducing the set_output API",
     ),
 }
 
@@ -106,7 +107,10 @@ def link_to_other_projects(app, env, node, contnode):
     if node["reftype"] == "term":
         url = f"{_SKLEARN}glossary.html#term-{target.replace('_', '-')}"
     elif node["reftype"] == "ref" and target in _LABELS:
-        url = _SKLEARN + _LABELS[target]
+        page, title = _LABELS[target]
+        url = _SKLEARN + page
+        if not node["refexplicit"]:
+            contnode = nodes.inline("", title)
     elif node["refdomain"] == "py":
         for prefix, page in _PAGES.items():
             if target.startswith(prefix):

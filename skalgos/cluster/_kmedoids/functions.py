@@ -168,9 +168,10 @@ def k_medoids(
     order = source.canonical[rng.permutation(source.n)]
     fit = fasterpam(source, start, order, max_iter=max_iter, tol=tol)
     medoids = problem.rows_of(fit.medoids)
-    order = by_size(distances[:, medoids], weights)
+    to_medoids = distances[:, medoids]
+    order = by_size(to_medoids, weights)
     medoids = medoids[order]
-    labels = distances[:, medoids].argmin(axis=1).astype(np.int32)
+    labels = to_medoids[:, order].argmin(axis=1).astype(np.int32)
     labels[medoids] = np.arange(n_clusters)
     return KMedoidsResult(
         medoids, labels, fit.loss, fit.n_iter, fit.n_swaps, fit.converged

@@ -86,10 +86,10 @@ class Problem:
             raise ValueError(
                 f"init names row {rows[np.argmin(objects)]}, whose sample_weight is 0."
             )
-        k = min(n_clusters, self.source.n)
-        others = np.setdiff1d(self.source.canonical, objects)
         chosen = list(dict.fromkeys(objects.tolist()))
-        return np.array([*chosen, *others.tolist()][:k])
+        if len(chosen) < n_clusters:
+            chosen += np.setdiff1d(self.source.canonical, objects).tolist()
+        return np.array(chosen[: min(n_clusters, self.source.n)])
 
     def start_at_points(self, distances):
         """Return the nearest objects of points, each time among those not yet taken."""
@@ -184,7 +184,7 @@ def precomputed_problem(D, weights, n_clusters):
     -------
     problem : Problem
     """
-    from skalgos.cluster._kmedoids.kernels import is_symmetric
+    from skalgos.cluster._kmedoids.kernels import digest, is_symmetric
     from skalgos.cluster._kmedoids.solvers import SCREEN_FROM, Matrix
 
     present = np.flatnonzero(weights)
@@ -204,23 +204,29 @@ def precomputed_problem(D, weights, n_clusters):
     # The solver reads the row of a candidate; D has it as a column.
     symmetric = D.flags.c_contiguous and is_symmetric(D)
     rows = D if symmetric else np.ascontiguousarray(D.T)
-    source = Matrix(rows, weighs, n_clusters)
-    if not np.isfinite(source.totals).all():
+    if len(present) < SCREEN_FROM:
+        source, totals = None, np.empty(len(present))
+        n_negative = digest(rows, weighs, np.float32(0), None, totals)
+    else:
+        source = Matrix(rows, weighs, n_clusters)
+        totals, n_negative = source.totals, source.n_negative
+    if not np.isfinite(totals).all():
         assert_all_finite(D, input_name="X")
         raise ValueError("The sums of the dissimilarities in X overflow; scale X down.")
-    if source.n_negative:
+    if n_negative:
         raise ValueError(
             "Negative values in data passed to KMedoids: with metric='precomputed' X "
-            f"must hold dissimilarities of at least 0; {source.n_negative} entries "
-            "are below."
+            f"must hold dissimilarities of at least 0; {n_negative} entries are below."
         )
-    source.canonical = order_by_total(source.totals)
-    first, merged, object_of = merge_objects(rows, source.canonical, weighs)
-    if len(first) < len(present) or len(first) < SCREEN_FROM:
+    canonical = order_by_total(totals)
+    first, merged, object_of = merge_objects(rows, canonical, weighs)
+    if source is None or len(first) < len(present):
         # Small enough to copy: stored in canonical order, not even rounding depends
         # on the order that the objects came in.
-        source = Matrix(rows[np.ix_(first, first)], merged, n_clusters)
+        rows = rows.take(first, axis=0).take(first, axis=1)
+        source = Matrix(rows, merged, n_clusters, totals[first])
     else:
+        source.canonical = canonical
         first = object_of = np.arange(len(present))
     of_all = np.full(len(weights), -1)
     of_all[present] = object_of

@@ -118,6 +118,13 @@ class Screen(NamedTuple):
         return np.searchsorted(self.table, d2).astype(np.uint8), self.table
 
 
+def _widened(rows):
+    """Return rows filled up with zeros to the number of lanes."""
+    wide = np.zeros((len(rows), LANES), rows.dtype)
+    wide[:, : rows.shape[1]] = rows
+    return wide
+
+
 def _sample(n):
     return np.linspace(0, n - 1, 64).astype(np.intp)
 
@@ -133,19 +140,21 @@ class Matrix:
     weights : ndarray of shape (n,), float64
     n_clusters : int
         How many medoids are to come: it scales the screen, and changes no result.
+    totals : ndarray of shape (n,) or None
+        The weighted sum of each row, if it is known and the entries have been seen.
 
     Attributes
     ----------
     totals : ndarray of shape (n,)
         The weighted sum of each row, the loss of its candidate as the only medoid.
     n_negative : int
-        The number of negative entries.
+        The number of negative entries, where ``totals`` was not given.
     canonical : ndarray of shape (n,)
         An order of the objects that does not depend on how they are stored: random
         choices are made over it, and of equal candidates the first in it is taken.
     """
 
-    def __init__(self, distances, weights, n_clusters):
+    def __init__(self, distances, weights, n_clusters, totals=None):
         self.n = len(distances)
         self.canonical = np.arange(self.n)
         self.weights = weights
@@ -154,12 +163,14 @@ class Matrix:
             sample = distances[_sample(self.n)]
             self.screen, step = Screen.empty(distances.shape, sample, n_clusters)
         levels = None if self.screen is None else self.screen.levels
-        self.totals = np.empty(self.n)
-        self.n_negative = kernels.digest(
-            distances, weights, np.float32(step), levels, self.totals
-        )
+        self.totals = totals
+        if totals is None or levels is not None:
+            self.totals = np.empty(self.n)
+            self.n_negative = kernels.digest(
+                distances, weights, np.float32(step), levels, self.totals
+            )
         if self.n < LANES:  # kernels read 64 entries at a time
-            distances = np.pad(distances, ((0, 0), (0, LANES - self.n)))
+            distances = _widened(distances)
         self.whole = distances
 
     def rows(self, candidates):
@@ -459,7 +470,7 @@ class _RowsSearch(_RowSearch):
             end = min(first + step, stop)
             rows = self.source.rows(order[first:end])
             if self.n < LANES:
-                rows = np.pad(rows, ((0, 0), (0, LANES - self.n)))
+                rows = _widened(rows)
             t, last, swaps = self._sweep(rows, True, order, first, end, last, threshold)
             n_swaps += swaps
             if t < end:
@@ -622,7 +633,7 @@ def best_exchange(source, medoids):
         candidates = others[start : start + step]
         rows = np.ascontiguousarray(source.rows(candidates))
         if source.n < LANES:
-            rows = np.pad(rows, ((0, 0), (0, LANES - source.n)))
+            rows = _widened(rows)
         changes = np.empty(len(candidates))
         slots = np.empty(len(candidates), np.int64)
         kernels.changes_of_rows(
