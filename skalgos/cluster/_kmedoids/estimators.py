@@ -482,7 +482,7 @@ class KMedoids(
         if threads == 1:
             runs = map(run, range(n_starts), seeds)
         else:
-            runs = Parallel(n_jobs=threads, prefer="threads")(
+            runs = Parallel(n_jobs=threads, require="sharedmem")(
                 delayed(run)(number, seed) for number, seed in enumerate(seeds)
             )
         best = None

@@ -420,6 +420,15 @@ def is_symmetric(D):
     return True
 
 
+@kernel
+def reorder(rows, order, out):
+    """Fill a square ``out`` with rows and columns of ``rows`` in another order."""
+    for i in range(order.shape[0]):
+        row = rows[order[i]]
+        for j in range(order.shape[0]):
+            out[i, j] = row[order[j]]
+
+
 @kernel(reassociate=True)
 def gains_of_rows(rows, d1, w, gains):
     """Fill ``gains`` with what each row would take off the loss as one more medoid."""

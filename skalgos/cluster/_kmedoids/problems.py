@@ -184,7 +184,7 @@ def precomputed_problem(D, weights, n_clusters):
     -------
     problem : Problem
     """
-    from skalgos.cluster._kmedoids.kernels import digest, is_symmetric
+    from skalgos.cluster._kmedoids.kernels import digest, is_symmetric, reorder
     from skalgos.cluster._kmedoids.solvers import SCREEN_FROM, Matrix
 
     present = np.flatnonzero(weights)
@@ -223,8 +223,9 @@ def precomputed_problem(D, weights, n_clusters):
     if source is None or len(first) < len(present):
         # Small enough to copy: stored in canonical order, not even rounding depends
         # on the order that the objects came in.
-        rows = rows.take(first, axis=0).take(first, axis=1)
-        source = Matrix(rows, merged, n_clusters, totals[first])
+        ordered = np.empty((len(first), len(first)), rows.dtype)
+        reorder(rows, first, ordered)
+        source = Matrix(ordered, merged, n_clusters, totals[first])
     else:
         source.canonical = canonical
         first = object_of = np.arange(len(present))
