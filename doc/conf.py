@@ -17,6 +17,7 @@ from skalgos.precompile import precompile
 # The function is what users call; the module of the same name would hide it.
 skalgos.precompile = precompile
 
+# Examples end in plt.show(), for those who run them; here nothing can be shown.
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
 project = "skalgos"

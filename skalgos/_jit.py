@@ -30,8 +30,8 @@ def kernel_stamp():
     return digest.hexdigest()[:12]
 
 
-# Kernels allocate nothing, so numba's reference counting is left out: compiling takes
-# a third less, and an allocation that slips in is an error at compile time.
+# Kernels allocate nothing, so numba's reference counting is left out: there is
+# less to compile, and an allocation that slips in is an error at compile time.
 _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
@@ -79,7 +79,7 @@ def kernel(function=None, *, reassociate=False):
 
 
 def helper(function):
-    """Compile ``function`` for use by kernels alone: half the price of a kernel.
+    """Compile ``function`` for use by kernels alone, which compiles faster.
 
     It cannot be called from Python, and travels in the cache of those that call it.
     """

@@ -4,11 +4,3 @@ import os
 
 # Before scipy is imported: else scikit-learn's array API check skips itself.
 os.environ["SCIPY_ARRAY_API"] = "1"
-
-import numpy as np
-import pytest
-
-
-@pytest.fixture
-def rng():
-    return np.random.RandomState(0)

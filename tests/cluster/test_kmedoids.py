@@ -4,6 +4,7 @@ import pickle
 import warnings
 
 import joblib
+import kmedoids
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -79,7 +80,6 @@ def test_digits_is_as_good_as_known():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_worse_than_the_reference_package(seed):
-    kmedoids = pytest.importorskip("kmedoids")
     X, _ = make_blobs(600, n_features=4, centers=12, random_state=seed)
     D = pairwise_distances(X)
     ours = [k_medoids(D, 12, random_state=s).inertia for s in range(10)]

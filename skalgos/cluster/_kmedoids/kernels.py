@@ -406,7 +406,7 @@ def digest(rows, w, step, levels, totals):
 def is_symmetric(D):
     """Compare a square matrix with its transpose, in tiles that stay in cache.
 
-    Unsigned indices cannot be negative, which spares a test for each: twice as fast.
+    Unsigned indices cannot be negative, which spares a test for each.
     """
     n = np.uint64(D.shape[0])
     for top in range(np.uint64(0), n, TILE):

@@ -412,6 +412,10 @@ class _Search:
             self.sec[o], d2[o] = self.near[o], d1[o]
             self.near[o], d1[o] = slot, 0
 
+    def objects(self):
+        """Return the medoids, by slot, as the source numbers its objects."""
+        return self.medoids.copy()
+
     def refresh(self):
         """Sum the loss and the removal costs anew, and return the loss."""
         d1 = self.d1[: self.n].astype(np.float64)
@@ -524,6 +528,10 @@ class _PointsSearch(_Search):
             np.empty(len(medoid_blocks) * LANES, dtype),
         )
 
+    def objects(self):
+        """Return the medoids, by slot, as the source numbers its objects."""
+        return self.source.object_at[self.medoids]
+
     def sweep(self, order, start, stop, last, threshold):
         """Try the candidates order[start:stop]: see ``kernels.sweep_points``."""
         if self._order is not order:
@@ -533,13 +541,6 @@ class _PointsSearch(_Search):
             threshold, self.medoids, self.slot_of, self.near, self.sec, self.d1,
             self.d2, self.w, self.R, self.P, self.point, self.buffers,
         )  # fmt: skip
-
-
-def current_medoids(search):
-    """Return the medoids of a search, by slot, as indices of objects."""
-    if isinstance(search, _PointsSearch):
-        return search.source.object_at[search.medoids]
-    return search.medoids.copy()
 
 
 def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
@@ -596,9 +597,9 @@ def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
                 break
         losses.append(search.refresh())
         converged |= n_swaps == swaps_before or before - losses[-1] <= tol * before
-        if end_sweep is not None and end_sweep(current_medoids(search), losses[-1]):
+        if end_sweep is not None and end_sweep(search.objects(), losses[-1]):
             break
-    medoids = current_medoids(search)
+    medoids = search.objects()
     return Fit(medoids, losses[-1], losses, n_iter, n_swaps, converged, start)
 
 
