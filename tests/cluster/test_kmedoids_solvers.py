@@ -22,6 +22,7 @@ from skalgos.cluster._kmedoids.solvers import (
     best_exchange,
     between,
     build,
+    digest,
     fasterpam,
     lab,
     nearest_two,
@@ -369,3 +370,32 @@ def test_the_search_can_be_interrupted_between_kernel_calls(monkeypatch):
     pieces = fasterpam(Points(X, GEOMETRIES["euclidean"], w), start, order)
     np.testing.assert_array_equal(whole.medoids, pieces.medoids)
     assert whole.n_swaps == pieces.n_swaps
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 100])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i4", "u2", "u1"])
+def test_a_digest_is_what_numpy_says(dtype, n):
+    rng = np.random.RandomState(n)
+    D = rng.uniform(-5 if dtype[0] != "u" else 0, 50, (n, n)).astype(dtype)
+    w = rng.uniform(size=n)
+    known = digest(D, w, compare=True)
+    np.testing.assert_allclose(known.totals, D.astype(float) @ w, rtol=1e-12)
+    assert known.n_negative == (D < 0).sum()
+    assert known.symmetric == np.array_equal(D, D.T)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i4", "u2", "u1"])
+def test_one_bit_makes_a_matrix_asymmetric(dtype):
+    rng = np.random.RandomState(0)
+    half = rng.uniform(0, 100, (60, 60)).astype(dtype)
+    D = half + half.T
+    w = np.ones(60)
+    assert digest(D, w, compare=True).symmetric
+    for bit in range(8 * D.itemsize):
+        i, j = rng.choice(60, 2, replace=False)
+        changed = D.copy()
+        words = changed.view(f"u{D.itemsize}")
+        words[i, j] ^= np.array(1 << bit, words.dtype)
+        assert not digest(changed, w, compare=True).symmetric
+        words[j, i] ^= np.array(1 << bit, words.dtype)
+        assert digest(changed, w, compare=True).symmetric

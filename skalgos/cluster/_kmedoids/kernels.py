@@ -25,10 +25,12 @@ from skalgos.cluster._kmedoids.lane_kernels import (
     mask_equal,
 )
 
-# Rows and columns of a tile: two of them fit into the nearest cache or the next.
-TILE = np.uint64(64)
+# Objects whose distances to the same medoid are neighbours in memory: a new medoid
+# writes whole cache lines, and all distances of one object stay close together.
+GROUP = 16
 TOP_LEVEL = np.float32(254)
 EVERY = np.uint64(0xFFFFFFFFFFFFFFFF)
+LOW_HALF = np.uint64(0xFFFFFFFF)
 
 
 # ---- the price of a candidate --------------------------------------------------------
@@ -184,18 +186,38 @@ def n_below(table, value):
 
 
 @helper
+def keep_row(row, slot, to_medoids):
+    """Store the distances of all objects to slot's medoid."""
+    whole = row.shape[0] // GROUP
+    for g in range(whole):
+        kept = to_medoids[g, slot]
+        for lane in range(GROUP):
+            kept[lane] = row[GROUP * g + lane]
+    for o in range(GROUP * whole, row.shape[0]):
+        to_medoids[whole, slot, o - GROUP * whole] = row[o]
+
+
+@helper
 def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen):
     """Put candidate j, at distances ``row``, in the place of slot's medoid."""
-    for o in range(row.shape[0]):
-        x = row[o]
-        to_medoids[o, slot] = x
-        if x < d2[o] or near[o] == slot or sec[o] == slot:
+    keep_row(row, slot, to_medoids)
+    n = row.shape[0]
+    for b in range((n + LANES - 1) // LANES):
+        start = min(LANES * b, n - LANES)
+        mask = mask_below(row, start, d2)
+        mask |= mask_equal(near, start, np.int32(slot))
+        mask |= mask_equal(sec, start, np.int32(slot))
+        mask &= EVERY << np.uint64(LANES * b - start)
+        while mask != np.uint64(0):
+            o = start + np.int64(lowest_bit(mask))
+            mask &= mask - np.uint64(1)
             before = d2[o]
             R[near[o]] -= w[o] * (np.float64(before) - np.float64(d1[o]))
-            if settle(o, x, slot, o == j, near, sec, d1, d2):
-                i = nearest_but(to_medoids[o], R.shape[0], near[o])
+            if settle(o, row[o], slot, o == j, near, sec, d1, d2):
+                distances = to_medoids[o // GROUP, :, o % GROUP]
+                i = nearest_but(distances, R.shape[0], near[o])
                 sec[o] = i
-                d2[o] = to_medoids[o, i]
+                d2[o] = distances[i]
             R[near[o]] += w[o] * (np.float64(d2[o]) - np.float64(d1[o]))
             if screen is not None and d2[o] != before:
                 level_bound, table = screen
@@ -381,43 +403,40 @@ def levels_of(code, blocks, points, step, out, levels):
 
 
 @kernel(reassociate=True)
-def digest(rows, w, step, levels, totals):
-    """Read every distance once: the total of each row, and its one-byte levels.
+def digest(rows, w, step, levels, totals, bits, low, high, row_sums, column_sums):
+    """Read every distance once, for all that has to be known of it.
 
-    ``totals[j]`` is the sum of ``w[o] rows[j, o]``. Level q says that the distance is
-    at least q / step, up to rounding. Returns the number of negative entries.
+    ``totals[j]`` is the sum of ``w[o] rows[j, o]``. Level q in ``levels``, unless that
+    is empty, says that the distance is at least q / step, up to rounding. Unless
+    ``column_sums`` is empty, ``row_sums[j]`` becomes the sum of what ``low[o]`` and
+    ``high[o]`` make of the bits of ``rows[j, o]``, and ``column_sums[o]`` grows by what
+    ``low[j]`` and ``high[j]`` make of them. Returns the number of negative entries.
     """
     n_negative = 0
     for j in range(rows.shape[0]):
         row = rows[j]
         total = 0.0
+        here = np.int32(0)  # as wide as the distances, for as many lanes
         for o in range(row.shape[0]):
             total += w[o] * np.float64(row[o])
-            n_negative += row[o] < 0
+            here = np.int32(here + (row[o] < 0))
         totals[j] = total
-        if levels is not None:
+        n_negative += here
+        if levels.shape[0]:
             for o in range(row.shape[0]):
                 level = np.float32(row[o]) * step
                 levels[j, o] = np.int32(level if level < TOP_LEVEL else TOP_LEVEL)
+        if column_sums.shape[0]:
+            words = bits[j]
+            own_low, own_high = np.uint64(low[j]), np.uint64(high[j])
+            row_sum = np.uint64(0)
+            for o in range(row.shape[0]):
+                head = np.uint64(words[o]) & LOW_HALF
+                tail = np.uint64(words[o]) >> np.uint64(32)
+                row_sum += head * np.uint64(low[o]) + tail * np.uint64(high[o])
+                column_sums[o] += head * own_low + tail * own_high
+            row_sums[j] = row_sum
     return n_negative
-
-
-@kernel
-def is_symmetric(D):
-    """Compare a square matrix with its transpose, in tiles that stay in cache.
-
-    Unsigned indices cannot be negative, which spares a test for each.
-    """
-    n = np.uint64(D.shape[0])
-    for top in range(np.uint64(0), n, TILE):
-        for left in range(np.uint64(0), top + np.uint64(1), TILE):
-            n_unequal = 0
-            for i in range(top, min(top + TILE, n)):
-                for j in range(left, min(left + TILE, i)):
-                    n_unequal += D[i, j] != D[j, i]
-            if n_unequal:
-                return False
-    return True
 
 
 @kernel

@@ -184,8 +184,8 @@ def precomputed_problem(D, weights, n_clusters):
     -------
     problem : Problem
     """
-    from skalgos.cluster._kmedoids.kernels import digest, is_symmetric, reorder
-    from skalgos.cluster._kmedoids.solvers import SCREEN_FROM, Matrix
+    from skalgos.cluster._kmedoids.kernels import reorder
+    from skalgos.cluster._kmedoids.solvers import SCREEN_FROM, Matrix, digest
 
     present = np.flatnonzero(weights)
     if len(present) < len(D):
@@ -201,22 +201,30 @@ def precomputed_problem(D, weights, n_clusters):
         )
         D = D.copy()
         np.fill_diagonal(D, 0)
+
+    def read(rows, compare):
+        if len(rows) < SCREEN_FROM:
+            return None, digest(rows, weighs, compare=compare)
+        source = Matrix(rows, weighs, n_clusters, compare=compare)
+        return source, source.digest
+
     # The solver reads the row of a candidate; D has it as a column.
-    symmetric = D.flags.c_contiguous and is_symmetric(D)
-    rows = D if symmetric else np.ascontiguousarray(D.T)
-    if len(present) < SCREEN_FROM:
-        source, totals = None, np.empty(len(present))
-        n_negative = digest(rows, weighs, np.float32(0), None, totals)
-    else:
-        source = Matrix(rows, weighs, n_clusters)
-        totals, n_negative = source.totals, source.n_negative
+    may_be_symmetric = D.flags.c_contiguous and np.array_equal(D[0], D[:, 0])
+    if may_be_symmetric:
+        rows = D
+        source, known = read(rows, compare=True)
+    if not (may_be_symmetric and known.symmetric):
+        rows = np.ascontiguousarray(D.T)
+        source, known = read(rows, compare=False)
+    totals = known.totals
     if not np.isfinite(totals).all():
         assert_all_finite(D, input_name="X")
         raise ValueError("The sums of the dissimilarities in X overflow; scale X down.")
-    if n_negative:
+    if known.n_negative:
         raise ValueError(
             "Negative values in data passed to KMedoids: with metric='precomputed' X "
-            f"must hold dissimilarities of at least 0; {n_negative} entries are below."
+            "must hold dissimilarities of at least 0; "
+            f"{known.n_negative} entries are below."
         )
     canonical = order_by_total(totals)
     first, merged, object_of = merge_objects(rows, canonical, weighs)

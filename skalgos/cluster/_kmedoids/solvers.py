@@ -130,6 +130,58 @@ def _sample(n):
 
 
 # ---- sources -------------------------------------------------------------------------
+class Digest(NamedTuple):
+    """What one reading of a matrix tells: see ``digest``."""
+
+    totals: np.ndarray
+    n_negative: int
+    symmetric: bool
+
+
+def digest(rows, weights, *, screen=None, step=0.0, compare=False):
+    """Read every distance once, for all that has to be known of it.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n), C-contiguous
+    weights : ndarray of shape (n,)
+    screen : Screen or None
+        Its levels are filled.
+    step : float
+        Levels per unit of distance.
+    compare : bool
+        Whether to compare the matrix with its transpose. Random sums of the bits along
+        the rows are held against those along the columns: equal matrices are always
+        told, and of 2**62 others one may be taken for equal.
+
+    Returns
+    -------
+    digest : Digest
+        The weighted sum of each row, the number of negative entries, and whether the
+        matrix was found to be symmetric.
+    """
+    n = rows.shape[1]
+    levels = np.empty((0, 0), np.uint8) if screen is None else screen.levels
+    totals = np.empty(len(rows))
+    low, high = _mixers(n if compare else 0)
+    row_sums, column_sums = np.zeros((2, len(low)), np.uint64)
+    n_negative = kernels.digest(
+        rows, weights, np.float32(step), levels, totals,
+        rows.view(f"u{rows.itemsize}"), low, high, row_sums, column_sums,
+    )  # fmt: skip
+    symmetric = compare and np.array_equal(row_sums, column_sums)
+    return Digest(totals, n_negative, symmetric)
+
+
+def _mixers(n):
+    """Return two arrays of fixed random 32-bit numbers, by the splitmix64 generator."""
+    z = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z.astype(np.uint32), (z >> np.uint64(32)).astype(np.uint32)
+
+
 class Matrix:
     """A whole matrix of dissimilarities, with a screen from ``SCREEN_FROM`` on.
 
@@ -142,19 +194,21 @@ class Matrix:
         How many medoids are to come: it scales the screen, and changes no result.
     totals : ndarray of shape (n,) or None
         The weighted sum of each row, if it is known and the entries have been seen.
+    compare : bool
+        Whether to find out if the matrix is symmetric.
 
     Attributes
     ----------
     totals : ndarray of shape (n,)
         The weighted sum of each row, the loss of its candidate as the only medoid.
-    n_negative : int
-        The number of negative entries, where ``totals`` was not given.
+    digest : Digest
+        What reading the matrix told, where ``totals`` was not given.
     canonical : ndarray of shape (n,)
         An order of the objects that does not depend on how they are stored: random
         choices are made over it, and of equal candidates the first in it is taken.
     """
 
-    def __init__(self, distances, weights, n_clusters, totals=None):
+    def __init__(self, distances, weights, n_clusters, totals=None, compare=False):
         self.n = len(distances)
         self.canonical = np.arange(self.n)
         self.weights = weights
@@ -162,13 +216,12 @@ class Matrix:
         if self.n >= SCREEN_FROM:
             sample = distances[_sample(self.n)]
             self.screen, step = Screen.empty(distances.shape, sample, n_clusters)
-        levels = None if self.screen is None else self.screen.levels
         self.totals = totals
-        if totals is None or levels is not None:
-            self.totals = np.empty(self.n)
-            self.n_negative = kernels.digest(
-                distances, weights, np.float32(step), levels, self.totals
+        if totals is None or self.screen is not None:
+            self.digest = digest(
+                distances, weights, screen=self.screen, step=step, compare=compare
             )
+            self.totals = self.digest.totals
         if self.n < LANES:  # kernels read 64 entries at a time
             distances = _widened(distances)
         self.whole = distances
@@ -383,7 +436,7 @@ def _totals(source):
     for start in range(0, source.n, step):
         stop = min(start + step, source.n)
         rows = source.rows(np.arange(start, stop))
-        kernels.digest(rows, source.weights, np.float32(0), None, totals[start:stop])
+        totals[start:stop] = digest(rows, source.weights).totals
     return totals
 
 
@@ -440,8 +493,7 @@ class _RowSearch(_Search):
         self.near[:n], self.sec[:n], self.d1[:n], self.d2[:n] = nearest_two(to_medoids)
         self._own(self.d1, self.d2)
         self.w[:n] = source.weights
-        self.to_medoids = np.zeros((size, len(medoids)), to_medoids.dtype)
-        self.to_medoids[:n] = to_medoids.T
+        self.to_medoids = _grouped(to_medoids, size)
 
     def _sweep(self, rows, gathered, order, start, stop, last, threshold):
         return kernels.sweep_rows(
@@ -449,6 +501,15 @@ class _RowSearch(_Search):
             threshold, self.medoids, self.slot_of, self.near, self.sec, self.d1,
             self.d2, self.w, self.R, self.P, self.to_medoids,
         )  # fmt: skip
+
+
+def _grouped(rows, size):
+    """Lay out rows, shape (k, n), as (n_groups, k, objects of a group)."""
+    k, n = rows.shape
+    n_groups = -(-size // kernels.GROUP)
+    wide = np.zeros((k, n_groups * kernels.GROUP), rows.dtype)
+    wide[:, :n] = rows
+    return np.ascontiguousarray(wide.reshape(k, n_groups, -1).transpose(1, 0, 2))
 
 
 class _MatrixSearch(_RowSearch):
