@@ -328,15 +328,15 @@ def test_distances_do_not_cancel():
 @pytest.mark.parametrize("k", [1, 2, 3, 10])
 def test_nearest_two_are_the_two_smallest(dtype, k):
     rng = np.random.RandomState(0)
-    D = rng.randint(0, 256 if dtype == "u1" else 6, (k, 500)).astype(dtype)
-    D[:, :3] = 255 if dtype == "u1" else 9
+    D = rng.randint(0, 256 if dtype == "u1" else 6, (500, k)).astype(dtype)
+    D[:3] = 255 if dtype == "u1" else 9
     near, sec, d1, d2 = nearest_two(D.copy())
-    expected = np.argsort(D, axis=0, kind="stable")
+    expected = np.argsort(D, axis=1, kind="stable").T
     np.testing.assert_array_equal(near, expected[0])
-    np.testing.assert_array_equal(d1, np.sort(D, axis=0)[0])
+    np.testing.assert_array_equal(d1, np.sort(D, axis=1).T[0])
     if k > 1:
         np.testing.assert_array_equal(sec, expected[1])
-        np.testing.assert_array_equal(d2, np.sort(D, axis=0)[1])
+        np.testing.assert_array_equal(d2, np.sort(D, axis=1).T[1])
     else:
         assert (sec == -1).all()
         assert np.isinf(d2).all()

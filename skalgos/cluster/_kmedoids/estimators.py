@@ -621,7 +621,7 @@ def _fitted(X, medoids, metric, weights):
     distances[medoids, np.arange(k)] = 0
     order = by_size(distances, weights)
     medoids = medoids[order]
-    distances = np.ascontiguousarray(distances[:, order].T)
+    distances = np.ascontiguousarray(distances[:, order])
     near, sec, d1, d2 = nearest_two(distances)
     slots = np.arange(k)
     # A medoid is in its own cluster, also where another one is at distance zero.

@@ -12,7 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from skalgos.cluster._kmedoids import kernels
-from skalgos.cluster._kmedoids.lane_kernels import LANES, SQUARED, UNEQUAL
+from skalgos.cluster._kmedoids.lane_kernels import (
+    ABSOLUTE,
+    LANES,
+    SQUARED,
+    UNEQUAL,
+)
 
 # An exchange must gain this share of the loss: rounding alone could exchange for ever.
 SMALLEST_GAIN = 1e-12
@@ -50,11 +55,11 @@ class Fit(NamedTuple):
 
 
 def nearest_two(distances):
-    """Return for each column the rows of its two smallest entries, ties to the first.
+    """Return for each row the columns of its two smallest entries, ties to the first.
 
     Parameters
     ----------
-    distances : ndarray of shape (k, n)
+    distances : ndarray of shape (n, k), C-contiguous
         Left as it was, but written to in between.
 
     Returns
@@ -64,19 +69,19 @@ def nearest_two(distances):
     d1, d2 : ndarray of shape (n,)
         With k = 1, ``d2`` is infinite.
     """
-    k, n = distances.shape
-    columns = np.arange(n)
-    near = distances.argmin(axis=0).astype(np.int32)
-    d1 = distances[near, columns]
+    n, k = distances.shape
+    rows = np.arange(n)
+    near = distances.argmin(axis=1).astype(np.int32)
+    d1 = distances[rows, near]
     if k == 1:
         return near, np.full(n, -1, np.int32), d1, np.full(n, np.inf)
     integers = distances.dtype.kind in "iu"
-    distances[near, columns] = np.iinfo(distances.dtype).max if integers else np.inf
-    sec = distances.argmin(axis=0).astype(np.int32)
+    distances[rows, near] = np.iinfo(distances.dtype).max if integers else np.inf
+    sec = distances.argmin(axis=1).astype(np.int32)
     hidden = sec == near  # everything else is as large as the largest integer
     sec[hidden] = near[hidden] == 0
-    distances[near, columns] = d1
-    return near, sec, d1, distances[sec, columns]
+    distances[rows, near] = d1
+    return near, sec, d1, distances[rows, sec]
 
 
 # ---- the screen ----------------------------------------------------------------------
@@ -306,16 +311,13 @@ class Points:
         else:
             centres = self.blocks.sum(axis=2) / counts
         self.slack = X.dtype.type(1 + 4 * (n_features + 8) * np.finfo(X.dtype).eps)
-        apart = np.empty((1, LANES), X.dtype)
         self.radius = np.empty(n_blocks, X.dtype)
-        for b in range(n_blocks):
-            kernels.distances_to(
-                (geometry.code, geometry.code == SQUARED, X.dtype.type(1)),
-                self.blocks[b : b + 1],
-                centres[b : b + 1],
-                apart,
-            )
-            self.radius[b] = apart[0, self.inside[b]].max() * self.slack
+        step = max(1, ENTRIES_AT_ONCE // (LANES * n_features))
+        for start in range(0, n_blocks, step):
+            part = slice(start, start + step)
+            apart = self.blocks[part] - centres[part, :, None]
+            apart = np.where(self.inside[part], _norms(geometry.code, apart), 0)
+            self.radius[part] = apart.max(axis=1) * self.slack
         self.centres = blocked(centres)
         self.screen = None
         if screen_for is not None:
@@ -363,9 +365,20 @@ class Points:
         return _PointsSearch(self, medoids)
 
 
+def _norms(code, differences):
+    """Return the lengths of vectors along axis 1, in units of the coordinates."""
+    if code == SQUARED:
+        return np.sqrt((differences**2).sum(axis=1))
+    if code == UNEQUAL:
+        return np.count_nonzero(differences, axis=1)
+    sizes = np.abs(differences)
+    return sizes.sum(axis=1) if code == ABSOLUTE else sizes.max(axis=1)
+
+
 def _bisected(X):
     """Order points by halving them along their widest feature, down to blocks."""
     order = np.arange(len(X))
+    features = np.ascontiguousarray(X.T)
     pending = [(0, len(X))]
     while pending:
         start, stop = pending.pop()
@@ -373,10 +386,10 @@ def _bisected(X):
         if n_blocks == 1:
             continue
         members = order[start:stop]
-        part = X[members]
-        widest = np.argmax(np.ptp(part, axis=0))
+        part = features[:, members]
+        widest = np.argmax(np.ptp(part, axis=1))
         half = LANES * (n_blocks // 2)
-        order[start:stop] = members[np.argpartition(part[:, widest], half)]
+        order[start:stop] = members[np.argpartition(part[widest], half)]
         pending += [(start, start + half), (start + half, stop)]
     return order
 
@@ -490,7 +503,8 @@ class _RowSearch(_Search):
         to_medoids = source.rows(self.medoids)
         self.d1 = np.zeros(size, to_medoids.dtype)
         self.d2 = np.zeros(size, to_medoids.dtype)
-        self.near[:n], self.sec[:n], self.d1[:n], self.d2[:n] = nearest_two(to_medoids)
+        two = nearest_two(np.ascontiguousarray(to_medoids.T))
+        self.near[:n], self.sec[:n], self.d1[:n], self.d2[:n] = two
         self._own(self.d1, self.d2)
         self.w[:n] = source.weights
         self.to_medoids = _grouped(to_medoids, size)
@@ -561,7 +575,8 @@ class _PointsSearch(_Search):
         for start in range(0, n_blocks, step):
             part = slice(LANES * start, LANES * (start + step))
             rows = dissimilarities(raw, source.blocks[start : start + step], points)
-            self.near[part], self.sec[part], q1[part], q2[part] = nearest_two(rows)
+            two = nearest_two(np.ascontiguousarray(rows.T))
+            self.near[part], self.sec[part], q1[part], q2[part] = two
         self._own(q1, q2)
         # No object is ever among the lanes that only fill the last block.
         self.near[self.n :] = self.sec[self.n :] = q2[self.n :] = -1
