@@ -346,9 +346,18 @@ def test_blocks_hold_every_point_once():
     X = np.random.RandomState(0).standard_normal((1000, 3))
     source = Points(X, GEOMETRIES["euclidean"], np.ones(1000))
     assert sorted(source.object_at) == list(range(1000))
-    assert source.inside.sum() == 1000
     assert source.blocks.shape == (16, 3, LANES)
     np.testing.assert_array_equal(source.points(np.arange(1000)), X)
+
+
+def test_boxes_are_as_small_as_their_points_allow():
+    X = np.random.RandomState(0).standard_normal((1000, 3)) + 100
+    source = Points(X, GEOMETRIES["euclidean"], np.ones(1000))
+    least, largest = source.boxes[0].reshape(3, 2, LANES).transpose(1, 2, 0)[:, :16]
+    for b in range(16):
+        members = X[source.object_at[LANES * b : LANES * (b + 1)]]
+        np.testing.assert_array_equal(least[b], members.min(axis=0))
+        np.testing.assert_array_equal(largest[b], members.max(axis=0))
 
 
 def test_far_blocks_are_skipped_and_nothing_changes():

@@ -18,8 +18,8 @@ import numpy as np
 from skalgos._jit import helper, kernel
 from skalgos.cluster._kmedoids.lane_kernels import (
     LANES,
-    SQUARED,
     block_below,
+    box_below,
     lowest_bit,
     mask_below,
     mask_equal,
@@ -72,8 +72,12 @@ def change_of_row(row, bound, table, near, d1, d2, w, R, P):
         while mask != np.uint64(0):
             o = np.uint64(start) + lowest_bit(mask)
             mask &= mask - np.uint64(1)
-            x = np.float64(row[o]) if table is None else table[row[o]]
-            capped = max(x, np.float64(d1[o]))
+            if table is None:
+                x = np.float64(row[o])
+                capped = np.float64(max(row[o], d1[o]))
+            else:
+                x = table[row[o]]
+                capped = max(x, np.float64(d1[o]))
             P[np.uint64(near[o])] += w[o] * (capped - np.float64(d2[o]))
             shared += w[o] * (x - capped)
     return shared + smallest(P)
@@ -91,18 +95,16 @@ def finish(q, root, scale):
 def change_of_point(space, point, near, d1, d2, w, R, P, out):
     """Do what ``change_of_row`` does, computing distances as it goes.
 
-    A block of 64 points is looked at only if its centre is within ``reach`` of the
-    point: beyond it no object of the block can be nearer to the point than to its
-    second medoid.
+    A block of 64 points is looked at only if the box around it is within ``reach`` of
+    the point: else no object of the block is nearer to the point than to its second
+    medoid.
     """
-    code, root, scale, blocks, centres, radius, slack, medoid_blocks, q1, q2, reach = (
-        space
-    )
+    code, root, scale, blocks, boxes, medoid_blocks, q1, q2, reach = space
     for i in range(R.shape[0]):
         P[i] = R[i]
     shared = 0.0
-    for group in range(centres.shape[0]):
-        near_blocks = block_below(code, centres, group, point, reach, out)
+    for group in range(boxes.shape[0]):
+        near_blocks = box_below(code, boxes, group, point, reach)
         while near_blocks != np.uint64(0):
             b = np.uint64(LANES * group) + lowest_bit(near_blocks)
             near_blocks &= near_blocks - np.uint64(1)
@@ -111,8 +113,9 @@ def change_of_point(space, point, near, d1, d2, w, R, P, out):
                 lane = lowest_bit(mask)
                 mask &= mask - np.uint64(1)
                 o = np.uint64(LANES) * b + lane
-                x = np.float64(finish(out[lane], root, scale))
-                capped = max(x, np.float64(d1[o]))
+                exact = finish(out[lane], root, scale)
+                x = np.float64(exact)
+                capped = np.float64(max(exact, d1[o]))
                 P[np.uint64(near[o])] += w[o] * (capped - np.float64(d2[o]))
                 shared += w[o] * (x - capped)
     return shared + smallest(P)
@@ -239,15 +242,12 @@ def to_all(code, blocks, point, unbounded, out):
 
 
 @helper
-def reach_of(code, radius, q2, b, slack):
-    """Return how near block b's centre must be for one of its points to matter."""
-    bound = q2[LANES * b]
+def reach_of(q2, b):
+    """Return how near block b must be for one of its points to matter."""
+    reach = q2[LANES * b]
     for lane in range(1, LANES):
-        bound = max(bound, q2[LANES * b + lane])
-    if code == SQUARED:
-        reach = (radius[b] + np.sqrt(bound)) * slack
-        return reach * reach
-    return (radius[b] + bound) * slack
+        reach = max(reach, q2[LANES * b + lane])
+    return reach
 
 
 @helper
@@ -256,15 +256,13 @@ def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen):
 
     ``q1`` and ``q2`` are the block distances behind ``d1`` and ``d2``.
     """
-    code, root, scale, blocks, centres, radius, slack, medoid_blocks, q1, q2, reach = (
-        space
-    )
+    code, root, scale, blocks, boxes, medoid_blocks, q1, q2, reach = space
     out, other, to_medoids = buffers
     for feature in range(blocks.shape[1]):
         medoid_blocks[slot // LANES, feature, slot % LANES] = point[feature]
     for b in range(blocks.shape[0]):
         if b % LANES == 0:
-            near_blocks = block_below(code, centres, b // LANES, point, reach, out)
+            near_blocks = box_below(code, boxes, b // LANES, point, reach)
         mask = mask_equal(near, LANES * b, np.int32(slot)) | mask_equal(
             sec, LANES * b, np.int32(slot)
         )
@@ -289,7 +287,7 @@ def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen):
             if screen is not None:
                 level_bound, table = screen
                 level_bound[o] = n_below(table, d2[o])
-        reach[b] = reach_of(code, radius, q2, b, slack)
+        reach[b] = reach_of(q2, b)
 
 
 # ---- sweeps --------------------------------------------------------------------------

@@ -7,7 +7,8 @@ out in LLVM IR, which every target lowers to what it has (AVX-512, AVX2, NEON). 
 plain loops compute the same and serve where compilation is off.
 
 Blocks of points are stored as (n_blocks, n_features, 64), so that one feature of 64
-points is one run of memory.
+points is one run of memory. Boxes around points are stored in the same way, with a row
+for the least and one for the largest value of each feature.
 """
 
 import numpy as np
@@ -135,60 +136,102 @@ def _accumulate(builder, code, total, difference):
     return builder.select(builder.fcmp_ordered(">", size, total), size, total)
 
 
-def _block_distance(code):
+def _outside(builder, low, high, coordinate):
+    """How far outside of [low, high] a coordinate is, zero within; all are vectors."""
+    below = builder.fsub(low, coordinate)
+    above = builder.fsub(coordinate, high)
+    larger = builder.select(builder.fcmp_ordered(">", below, above), below, above)
+    zero = ir.Constant(larger.type, [ir.Constant(larger.type.element, 0.0)] * LANES)
+    return builder.select(builder.fcmp_ordered(">", larger, zero), larger, zero)
+
+
+def _block_distances(context, builder, code, blocks, block, point, boxes):
+    """The distances of a block's 64 points, or boxes, to a point; pairs are typed."""
+    blocks_type, blocks = blocks
+    point_type, point = point
+    element = context.get_data_type(blocks_type.dtype)
+    lanes = ir.Constant(block.type, LANES)
+    shape = context.make_array(blocks_type)(context, builder, blocks).shape
+    n_rows = builder.extract_value(shape, 1)
+    first = builder.mul(builder.mul(block, n_rows), lanes)
+    n_features = n_rows
+    if boxes:
+        n_features = builder.udiv(n_rows, ir.Constant(n_rows.type, 2))
+    zero = ir.Constant(
+        ir.VectorType(element, LANES), [ir.Constant(element, 0.0)] * LANES
+    )
+    total = cgutils.alloca_once_value(builder, zero)
+
+    def row(number):
+        offset = builder.add(first, builder.mul(number, lanes))
+        pointer = _pointer(context, builder, blocks_type, blocks, offset)
+        return _load(context, builder, pointer, blocks_type.dtype)
+
+    with cgutils.for_range(builder, n_features) as loop:
+        at = _pointer(context, builder, point_type, point, loop.index)
+        coordinate = _splat(builder, builder.load(at))
+        if boxes:
+            low = builder.mul(loop.index, ir.Constant(loop.index.type, 2))
+            high = builder.add(low, ir.Constant(low.type, 1))
+            difference = _outside(builder, row(low), row(high), coordinate)
+        else:
+            difference = builder.fsub(row(loop.index), coordinate)
+        builder.store(
+            _accumulate(builder, code, builder.load(total), difference), total
+        )
+    return builder.load(total)
+
+
+def _block_below(code):
     """Make the intrinsic of one block distance: the vector never leaves registers."""
 
     @intrinsic
-    def distance(typingctx, blocks, block, point, bound, out):
+    def below(typingctx, blocks, block, point, bound, out):
         def codegen(context, builder, signature, args):
             blocks_type, _, point_type, bound_type, out_type = signature.args
             dtype = blocks_type.dtype
-            element = context.get_data_type(dtype)
-            index = args[1].type
-            lanes = ir.Constant(index, LANES)
-            shape = context.make_array(blocks_type)(context, builder, args[0]).shape
-            n_features = builder.extract_value(shape, 1)
-            first = builder.mul(builder.mul(args[1], n_features), lanes)
-            total = cgutils.alloca_once_value(
-                builder,
-                ir.Constant(
-                    ir.VectorType(element, LANES), [ir.Constant(element, 0.0)] * LANES
-                ),
-            )
-            with cgutils.for_range(builder, n_features) as loop:
-                offset = builder.add(first, builder.mul(loop.index, lanes))
-                values = _load(
-                    context,
-                    builder,
-                    _pointer(context, builder, blocks_type, args[0], offset),
-                    dtype,
-                )
-                coordinate = builder.load(
-                    _pointer(context, builder, point_type, args[2], loop.index)
-                )
-                difference = builder.fsub(values, _splat(builder, coordinate))
-                builder.store(
-                    _accumulate(builder, code, builder.load(total), difference), total
-                )
-            result = builder.load(total)
+            result = _block_distances(
+                context, builder, code, (blocks_type, args[0]), args[1],
+                (point_type, args[2]), boxes=False,
+            )  # fmt: skip
             target = context.make_array(out_type)(context, builder, args[4]).data
             stored = builder.store(
                 result, builder.bitcast(target, result.type.as_pointer())
             )
-            stored.align = context.get_abi_sizeof(element)
-            limit = _pointer(
-                context, builder, bound_type, args[3], builder.mul(args[1], lanes)
-            )
+            stored.align = context.get_abi_sizeof(context.get_data_type(dtype))
+            first = builder.mul(args[1], ir.Constant(args[1].type, LANES))
+            limit = _pointer(context, builder, bound_type, args[3], first)
             return _less(builder, dtype, result, _load(context, builder, limit, dtype))
 
         return types.uint64(blocks, types.intp, point, bound, out), codegen
 
-    return distance
+    return below
 
 
-_squared, _absolute, _maximum, _unequal = map(
-    _block_distance, (SQUARED, ABSOLUTE, MAXIMUM, UNEQUAL)
-)
+def _box_below(code):
+    """Make the intrinsic of the distance to boxes."""
+
+    @intrinsic
+    def below(typingctx, boxes, group, point, bound):
+        def codegen(context, builder, signature, args):
+            boxes_type, _, point_type, bound_type = signature.args
+            result = _block_distances(
+                context, builder, code, (boxes_type, args[0]), args[1],
+                (point_type, args[2]), boxes=True,
+            )  # fmt: skip
+            first = builder.mul(args[1], ir.Constant(args[1].type, LANES))
+            limit = _pointer(context, builder, bound_type, args[3], first)
+            dtype = boxes_type.dtype
+            return _less(builder, dtype, result, _load(context, builder, limit, dtype))
+
+        return types.uint64(boxes, types.intp, point, bound), codegen
+
+    return below
+
+
+_CODES = SQUARED, ABSOLUTE, MAXIMUM, UNEQUAL
+_squared, _absolute, _maximum, _unequal = map(_block_below, _CODES)
+_box_squared, _box_absolute, _box_maximum, _box_unequal = map(_box_below, _CODES)
 
 if SIMD:
     #: ``lowest_bit(mask)``: the position of the lowest set bit of a mask that has one.
@@ -211,6 +254,21 @@ if SIMD:
         if code == MAXIMUM:
             return _maximum(blocks, block, point, bound, out)
         return _unequal(blocks, block, point, bound, out)
+
+    @helper
+    def box_below(code, boxes, group, point, bound):
+        """Return the mask of a group's 64 boxes nearer to ``point`` than ``bound``.
+
+        ``bound`` has an entry for each box of all groups. No point in a box is nearer
+        than the box, not even by rounding.
+        """
+        if code == SQUARED:
+            return _box_squared(boxes, group, point, bound)
+        if code == ABSOLUTE:
+            return _box_absolute(boxes, group, point, bound)
+        if code == MAXIMUM:
+            return _box_maximum(boxes, group, point, bound)
+        return _box_unequal(boxes, group, point, bound)
 
 else:
 
@@ -261,3 +319,29 @@ else:
                 elif difference != 0:
                     out[lane] += 1
         return mask_below(out, 0, bound[LANES * block :])
+
+    @helper
+    def box_below(code, boxes, group, point, bound):
+        """Return the mask of a group's 64 boxes nearer to ``point`` than ``bound``.
+
+        ``bound`` has an entry for each box of all groups. No point in a box is nearer
+        than the box, not even by rounding.
+        """
+        mask = np.uint64(0)
+        for lane in range(LANES):
+            total = boxes[group, 0, lane] * 0
+            for feature in range(point.shape[0]):
+                below = boxes[group, 2 * feature, lane] - point[feature]
+                above = point[feature] - boxes[group, 2 * feature + 1, lane]
+                difference = max(below, above, point[feature] * 0)
+                if code == SQUARED:
+                    total += difference * difference
+                elif code == ABSOLUTE:
+                    total += difference
+                elif code == MAXIMUM:
+                    total = max(total, difference)
+                elif difference != 0:
+                    total += 1
+            if total < bound[LANES * group + lane]:
+                mask |= np.uint64(1) << np.uint64(lane)
+        return mask

@@ -12,12 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skalgos.cluster._kmedoids import kernels
-from skalgos.cluster._kmedoids.lane_kernels import (
-    ABSOLUTE,
-    LANES,
-    SQUARED,
-    UNEQUAL,
-)
+from skalgos.cluster._kmedoids.lane_kernels import LANES
 
 # An exchange must gain this share of the loss: rounding alone could exchange for ever.
 SMALLEST_GAIN = 1e-12
@@ -304,21 +299,10 @@ class Points:
         self.place_of[self.object_at] = np.arange(self.n)
         self.blocks = blocked(X[self.object_at])
         n_blocks = len(self.blocks)
-        self.inside = np.arange(n_blocks * LANES).reshape(n_blocks, LANES) < self.n
-        counts = self.inside.sum(axis=1)[:, None].astype(X.dtype)
-        if geometry.code == UNEQUAL:
-            centres = self.blocks[:, :, 0]
-        else:
-            centres = self.blocks.sum(axis=2) / counts
-        self.slack = X.dtype.type(1 + 4 * (n_features + 8) * np.finfo(X.dtype).eps)
-        self.radius = np.empty(n_blocks, X.dtype)
-        step = max(1, ENTRIES_AT_ONCE // (LANES * n_features))
-        for start in range(0, n_blocks, step):
-            part = slice(start, start + step)
-            apart = self.blocks[part] - centres[part, :, None]
-            apart = np.where(self.inside[part], _norms(geometry.code, apart), 0)
-            self.radius[part] = apart.max(axis=1) * self.slack
-        self.centres = blocked(centres)
+        at = np.arange(n_blocks * LANES).reshape(n_blocks, 1, LANES)
+        filled = np.where(at < self.n, self.blocks, self.blocks[:, :, :1])
+        corners = np.stack([filled.min(axis=2), filled.max(axis=2)], axis=2)
+        self.boxes = blocked(corners.reshape(n_blocks, -1))
         self.screen = None
         if screen_for is not None:
             self.screen = self._screen(screen_for)
@@ -363,16 +347,6 @@ class Points:
     def search(self, medoids):
         """Return the state of a search that starts at these medoids."""
         return _PointsSearch(self, medoids)
-
-
-def _norms(code, differences):
-    """Return the lengths of vectors along axis 1, in units of the coordinates."""
-    if code == SQUARED:
-        return np.sqrt((differences**2).sum(axis=1))
-    if code == UNEQUAL:
-        return np.count_nonzero(differences, axis=1)
-    sizes = np.abs(differences)
-    return sizes.sum(axis=1) if code == ABSOLUTE else sizes.max(axis=1)
 
 
 def _bisected(X):
@@ -583,15 +557,11 @@ class _PointsSearch(_Search):
         self.d1 = _finished(q1, source.geometry)
         self.d2 = _finished(q2, source.geometry)
         self.w[: self.n] = source.weights[source.object_at]
-        reach = np.full(len(source.centres) * LANES, -1, dtype)
-        largest = q2.reshape(n_blocks, LANES).max(axis=1)
-        if code == SQUARED:
-            reach[:n_blocks] = ((source.radius + np.sqrt(largest)) * source.slack) ** 2
-        else:
-            reach[:n_blocks] = (source.radius + largest) * source.slack
+        reach = np.full(len(source.boxes) * LANES, -1, dtype)
+        reach[:n_blocks] = q2.reshape(n_blocks, LANES).max(axis=1)
         self.space = (
-            code, root, dtype.type(scale), source.blocks, source.centres,
-            source.radius, source.slack, medoid_blocks, q1, q2, reach,
+            code, root, dtype.type(scale), source.blocks, source.boxes, medoid_blocks,
+            q1, q2, reach,
         )  # fmt: skip
         self.levels = self.screen = None
         if source.screen is not None:
