@@ -36,20 +36,17 @@ LOW_HALF = np.uint64(0xFFFFFFFF)
 # ---- the price of a candidate --------------------------------------------------------
 @helper
 def smallest(P):
-    """Return the minimum, in four chains so that the comparisons overlap."""
-    a = b = c = d = P[0]
-    k = np.uint64(P.shape[0])
+    """Return the minimum, in two chains so that the comparisons overlap."""
+    a = b = P[0]
+    last = np.uint64(P.shape[0] - 1)
     i = np.uint64(0)
-    while i + np.uint64(4) <= k:
-        a = min(a, P[i])
-        b = min(b, P[i + np.uint64(1)])
-        c = min(c, P[i + np.uint64(2)])
-        d = min(d, P[i + np.uint64(3)])
-        i += np.uint64(4)
-    while i < k:
-        a = min(a, P[i])
-        i += np.uint64(1)
-    return min(min(a, b), min(c, d))
+    while i < last:
+        j = i + np.uint64(1)
+        a = P[i] if P[i] < a else a
+        b = P[j] if P[j] < b else b
+        i += np.uint64(2)
+    a = b if b < a else a
+    return P[last] if P[last] < a else a
 
 
 @helper
@@ -74,10 +71,10 @@ def change_of_row(row, bound, table, near, d1, d2, w, R, P):
             mask &= mask - np.uint64(1)
             if table is None:
                 x = np.float64(row[o])
-                capped = np.float64(max(row[o], d1[o]))
+                capped = np.float64(row[o] if row[o] > d1[o] else d1[o])
             else:
                 x = table[row[o]]
-                capped = max(x, np.float64(d1[o]))
+                capped = x if x > d1[o] else np.float64(d1[o])
             P[np.uint64(near[o])] += w[o] * (capped - np.float64(d2[o]))
             shared += w[o] * (x - capped)
     return shared + smallest(P)
@@ -115,7 +112,7 @@ def change_of_point(space, point, near, d1, d2, w, R, P, out):
                 o = np.uint64(LANES) * b + lane
                 exact = finish(out[lane], root, scale)
                 x = np.float64(exact)
-                capped = np.float64(max(exact, d1[o]))
+                capped = np.float64(exact if exact > d1[o] else d1[o])
                 P[np.uint64(near[o])] += w[o] * (capped - np.float64(d2[o]))
                 shared += w[o] * (x - capped)
     return shared + smallest(P)
@@ -164,14 +161,11 @@ def settle(o, x, slot, own, near, sec, d1, d2):
 @helper
 def nearest_but(distances, k, skip):
     """Return the first slot of the smallest of k distances, leaving out one slot."""
-    kept = distances[skip]
-    distances[skip] = distances[0 if skip != 0 else 1]  # hides it behind another
-    lowest = smallest(distances[:k])
-    distances[skip] = kept
-    i = np.uint64(0)
-    while distances[i] != lowest or i == np.uint64(skip):
-        i += np.uint64(1)
-    return np.int64(i)
+    best = 0 if skip != 0 else 1
+    for i in range(best + 1, k):
+        if distances[i] < distances[best] and i != skip:
+            best = i
+    return best
 
 
 @helper
@@ -189,22 +183,12 @@ def n_below(table, value):
 
 
 @helper
-def keep_row(row, slot, to_medoids):
-    """Store the distances of all objects to slot's medoid."""
-    whole = row.shape[0] // GROUP
-    for g in range(whole):
-        kept = to_medoids[g, slot]
-        for lane in range(GROUP):
-            kept[lane] = row[GROUP * g + lane]
-    for o in range(GROUP * whole, row.shape[0]):
-        to_medoids[whole, slot, o - GROUP * whole] = row[o]
-
-
-@helper
 def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen):
     """Put candidate j, at distances ``row``, in the place of slot's medoid."""
-    keep_row(row, slot, to_medoids)
     n = row.shape[0]
+    for g in range((n + GROUP - 1) // GROUP):
+        for lane in range(min(GROUP, n - GROUP * g)):
+            to_medoids[g, slot, lane] = row[GROUP * g + lane]
     for b in range((n + LANES - 1) // LANES):
         start = min(LANES * b, n - LANES)
         mask = mask_below(row, start, d2)

@@ -142,7 +142,9 @@ def features_problem(X, weights, n_clusters, metric, solver, memory_limit):
         screened = solver == "matrix" and min(n_clusters, n) > 1
         source = Points(points, geometry, merged, n_clusters if screened else None)
     elif fast:
-        source = Matrix(between(geometry, points, points), merged, n_clusters)
+        distances = between(geometry, points, points)
+        totals = np.einsum("ij,j->i", distances, merged)
+        source = Matrix(distances, merged, n_clusters, totals)
     elif solver == "matrix":
         distances = np.ascontiguousarray(metric.between(rows, rows).T)
         metric.check(distances)
