@@ -21,6 +21,7 @@ def _kmedoids(dtype):
         KMedoids(2, init="build", max_iter=2, tol=1.0).fit(X)
     X = rng.standard_normal((100, 2)).astype(dtype)
     KMedoids(2, n_init=1, solver="matrix-free", metric="canberra", tol=1.0).fit(X)
+    KMedoids(2, method="fastpam2", n_init=1, tol=1.0).fit(X)
     for n_samples in (100, SCREEN_FROM):
         x = rng.standard_normal(n_samples).astype(dtype)
         distances = np.abs(x[:, None] - x)

@@ -11,6 +11,10 @@ from skalgos.utils.discovery import all_estimators
 VARIANTS = {
     "KMedoids": [
         {"n_clusters": 1},
+        {"method": "fastpam1"},
+        {"method": "fastpam2", "solver": "matrix-free"},
+        {"method": "pam"},
+        {"method": "alternate"},
         {"solver": "matrix-free"},
         {"solver": "matrix-free", "metric": "canberra"},
         {"solver": "matrix", "metric": "canberra"},

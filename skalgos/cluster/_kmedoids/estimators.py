@@ -40,6 +40,9 @@ _METRICS = (
     | {"mahalanobis", "minkowski", "seuclidean", "sqeuclidean", "precomputed"}
 )
 _SPARSE_METRICS = {"cityblock", "cosine", "euclidean", "l1", "l2", "manhattan"}
+# Starts whose losses differ by less, relatively, may differ by rounding alone: the
+# first of them is kept, whichever way the dissimilarities were computed.
+_SAME_LOSS = 1e-9
 _INTEGERS = [np.int32, np.int64, np.uint8, np.uint16]
 
 
@@ -50,7 +53,7 @@ class KMedoids(
     ClusterMixin,
     SkalEstimator,
 ):
-    """K-medoids clustering by FasterPAM, for any dissimilarity.
+    """K-medoids clustering by FasterPAM and its kin, for any dissimilarity.
 
     Finds ``n_clusters`` rows of the data, the medoids, that minimise the weighted sum
     of the dissimilarities of all rows to the nearest of them. A medoid is a real
@@ -79,8 +82,18 @@ class KMedoids(
         Keyword arguments of the metric. What "seuclidean" and "mahalanobis" need and
         do not find here is estimated from X in ``fit``.
 
-    method : {"fasterpam"}, default="fasterpam"
-        The algorithm.
+    method : {"fasterpam", "fastpam1", "fastpam2", "pam", "alternate"}, \
+            default="fasterpam"
+        The algorithm. All but the last end where no single exchange lowers the loss.
+
+        - "fasterpam" makes exchanges as soon as they pay: the fastest by far.
+        - "fastpam1" makes the best of all exchanges each time, as PAM does.
+        - "fastpam2" makes the best exchange for each medoid in every sweep, those that
+          still pay after the ones before.
+        - "pam" is "fastpam1" with the price of every exchange computed by itself, as it
+          was published: slow, for reference.
+        - "alternate" finds the medoid of each cluster, and the clusters of the medoids,
+          in turn: quick to end, at higher losses.
 
     init : {"random", "build", "lab", "k-medoids++", "first"}, callable or array-like, \
             default="random"
@@ -106,11 +119,11 @@ class KMedoids(
 
     max_iter : int, default=300
         The largest number of sweeps over all candidates in one start. 0 keeps the
-        medoids of ``init``.
+        medoids of ``init``. With "fastpam1" and "pam" a sweep makes one exchange.
 
     tol : float, default=0.0
         Stop a start after a sweep that lowers the loss by this share of it or less.
-        With 0 it goes on until no exchange lowers the loss.
+        With 0 it goes on until the method finds nothing that lowers the loss.
 
     solver : {"auto", "matrix", "matrix-free"}, default="auto"
         Whether dissimilarities are stored. All give the same result, up to rounding.
@@ -118,7 +131,8 @@ class KMedoids(
         - "matrix" stores those of all pairs: one byte each for metrics that are
           computed here ("euclidean", "sqeuclidean", "manhattan", "chebyshev", "cosine",
           "correlation", "hamming" and their synonyms, on dense X), else one number
-          each, and from 1500 rows on one byte more.
+          each, and from 1500 rows on one byte more. Methods other than "fasterpam"
+          need one number each, and no more.
         - "matrix-free" stores none, and computes them again in every sweep.
         - "auto" takes "matrix" if it fits into ``memory_limit``, unless the metric is
           computed here and X has at most 4 features and 1500 rows or more: then most
@@ -183,7 +197,8 @@ class KMedoids(
 
     converged_ : bool
         Whether the best start ended by itself. With ``tol=0`` this is the proof that
-        no single exchange lowers the loss.
+        no single exchange lowers the loss; with ``method="alternate"``, that no
+        cluster has a better medoid.
 
     loss_history_ : ndarray of shape (n_iter_ + 1,)
         The loss at the start and after each sweep, in the best start. The proof that
@@ -270,7 +285,9 @@ class KMedoids(
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions(_METRICS), callable],
         "metric_params": [dict, None],
-        "method": [StrOptions({"fasterpam"})],
+        "method": [
+            StrOptions({"fasterpam", "fastpam1", "fastpam2", "pam", "alternate"})
+        ],
         "init": [
             StrOptions({"random", "build", "lab", "k-medoids++", "first"}),
             callable,
@@ -376,17 +393,25 @@ class KMedoids(
                 f"n_clusters={self.n_clusters} is more than the {n_present} samples "
                 "whose sample_weight is not zero."
             )
+        screened = self.method == "fasterpam"
         if self.metric == "precomputed":
             if self.solver == "matrix-free":
                 raise ValueError(
                     "solver='matrix-free' computes dissimilarities from features; with "
                     "metric='precomputed' use solver='matrix' or 'auto'."
                 )
-            metric, problem = None, precomputed_problem(X, weights, self.n_clusters)
+            metric = None
+            problem = precomputed_problem(X, weights, self.n_clusters, screened)
         else:
             metric = Metric(self.metric, self.metric_params, X, weights)
             problem = features_problem(
-                X, weights, self.n_clusters, metric, self.solver, self.memory_limit
+                X,
+                weights,
+                self.n_clusters,
+                metric,
+                self.solver,
+                self.memory_limit,
+                screened,
             )
         fit = self._best_of_starts(X, weights, metric, problem)
 
@@ -431,8 +456,11 @@ class KMedoids(
         return X.astype(bool) if boolean else X
 
     def _best_of_starts(self, X, weights, metric, problem):
-        """Run FasterPAM from each start, and return the run with the smallest loss."""
-        from skalgos.cluster._kmedoids.solvers import INITIALISATIONS, fasterpam
+        """Run the method from each start, and return the run of the smallest loss."""
+        from skalgos.cluster._kmedoids.solvers import INITIALISATIONS
+        from skalgos.cluster._kmedoids.variants import METHODS
+
+        method = METHODS[self.method]
 
         random_state = check_random_state(self.random_state)
         source = problem.source
@@ -468,7 +496,7 @@ class KMedoids(
 
                 return end
 
-            fit = fasterpam(
+            fit = method(
                 source,
                 start,
                 order,
@@ -487,15 +515,15 @@ class KMedoids(
             )
         best = None
         for fit, stop in runs:
-            if best is None or fit.loss < best.loss:
+            if best is None or fit.loss < best.loss * (1 - _SAME_LOSS):
                 best = fit
             if stop:
                 break
         whole.end()
         if not best.converged and 0 < self.max_iter <= best.n_iter:
             warnings.warn(
-                f"KMedoids stopped after max_iter={self.max_iter} sweeps, when "
-                "exchanges still lowered the loss. Increase max_iter, or set tol.",
+                f"KMedoids stopped after max_iter={self.max_iter} sweeps, when they "
+                "still lowered the loss. Increase max_iter, or set tol.",
                 ConvergenceWarning,
                 stacklevel=5,
             )

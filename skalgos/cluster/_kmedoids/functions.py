@@ -65,6 +65,9 @@ def _checked(distances, sample_weight):
         "distances": ["array-like"],
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "sample_weight": ["array-like", None],
+        "method": [
+            StrOptions({"fasterpam", "fastpam1", "fastpam2", "pam", "alternate"})
+        ],
         "init": [
             StrOptions({"random", "build", "lab", "k-medoids++", "first"}),
             "array-like",
@@ -80,12 +83,13 @@ def k_medoids(
     n_clusters: int,
     *,
     sample_weight: ArrayLike | None = None,
+    method: str = "fasterpam",
     init: str | ArrayLike = "random",
     max_iter: int = 300,
     tol: float = 0.0,
     random_state: int | np.random.RandomState | None = None,
 ) -> KMedoidsResult:
-    """Find medoids in a matrix of dissimilarities by FasterPAM, from one start.
+    """Find medoids in a matrix of dissimilarities, from one start.
 
     The same as ``KMedoids(metric="precomputed", n_init=1)``, without the estimator
     around it.
@@ -101,6 +105,10 @@ def k_medoids(
 
     sample_weight : array-like of shape (n_samples,), default=None
         How much each object counts; None is 1 for all.
+
+    method : {"fasterpam", "fastpam1", "fastpam2", "pam", "alternate"}, \
+            default="fasterpam"
+        The algorithm: see :class:`KMedoids`.
 
     init : {"random", "build", "lab", "k-medoids++", "first"} or array-like of shape \
             (n_clusters,), default="random"
@@ -145,7 +153,8 @@ def k_medoids(
     >>> sorted(result.medoid_indices.tolist()), result.inertia
     ([1, 4], 4.0)
     """
-    from skalgos.cluster._kmedoids.solvers import INITIALISATIONS, fasterpam
+    from skalgos.cluster._kmedoids.solvers import INITIALISATIONS
+    from skalgos.cluster._kmedoids.variants import METHODS
 
     distances, weights = _checked(distances, sample_weight)
     n_present = np.count_nonzero(weights)
@@ -154,7 +163,7 @@ def k_medoids(
             f"n_clusters={n_clusters} is more than the {n_present} objects that have "
             "weight."
         )
-    problem = precomputed_problem(distances, weights, n_clusters)
+    problem = precomputed_problem(distances, weights, n_clusters, method == "fasterpam")
     source, k = problem.source, min(n_clusters, problem.source.n)
     # As in the estimator, whose starts have seeds of their own.
     seed = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=1)[0]
@@ -166,7 +175,7 @@ def k_medoids(
     else:
         start = INITIALISATIONS[init](source, k, rng)
     order = source.canonical[rng.permutation(source.n)]
-    fit = fasterpam(source, start, order, max_iter=max_iter, tol=tol)
+    fit = METHODS[method](source, start, order, max_iter=max_iter, tol=tol)
     medoids = problem.rows_of(fit.medoids)
     to_medoids = distances[:, medoids]
     order = by_size(to_medoids, weights)

@@ -351,6 +351,27 @@ def changes_of_rows(rows, near, d1, d2, w, R, P, changes, slots):
         slots[t] = cheapest(P)
 
 
+@kernel
+def changes_of_slots(rows, candidates, near, d1, d2, w, R, P, tie, changes, best):
+    """Keep the candidate and the price of the best exchange that frees each slot.
+
+    Of prices that differ by less than ``tie`` the first counts as the best.
+    """
+    for t in range(rows.shape[0]):
+        change = change_of_row(rows[t], d2, None, near, d1, d2, w, R, P)
+        shared = change - smallest(P)
+        for i in range(P.shape[0]):
+            if shared + P[i] < changes[i] - tie:
+                changes[i] = shared + P[i]
+                best[i] = candidates[t]
+
+
+@kernel
+def exchange(slot, j, row, near, sec, d1, d2, w, R, to_medoids):
+    """Put candidate j, at distances ``row``, in the place of slot's medoid."""
+    swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, None)
+
+
 # ---- set-up --------------------------------------------------------------------------
 @kernel
 def distances_to(geometry, blocks, points, out):

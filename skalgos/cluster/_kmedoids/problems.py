@@ -101,7 +101,9 @@ class Problem:
         return np.array(taken)
 
 
-def features_problem(X, weights, n_clusters, metric, solver, memory_limit):
+def features_problem(
+    X, weights, n_clusters, metric, solver, memory_limit, screened=True
+):
     """Merge equal rows of features, and choose how dissimilarities are known.
 
     Parameters
@@ -111,6 +113,8 @@ def features_problem(X, weights, n_clusters, metric, solver, memory_limit):
     n_clusters : int
     metric : Metric
     solver, memory_limit : as in KMedoids
+    screened : bool
+        Whether the algorithm can do with one byte for most dissimilarities.
 
     Returns
     -------
@@ -130,7 +134,9 @@ def features_problem(X, weights, n_clusters, metric, solver, memory_limit):
     geometry, (points, *_) = metric.points(rows)
     fast, large = geometry is not None, n >= SCREEN_FROM
     itemsize = 4 if X.dtype == np.float32 else 8
-    n_bytes = n * n * (1 if fast and large else itemsize + large)
+    if screened:
+        itemsize = 1 if fast and large else itemsize + large
+    n_bytes = n * n * itemsize
     if memory_limit == "auto":
         memory_limit = sklearn.get_config()["working_memory"]
     if solver == "auto":
@@ -138,18 +144,19 @@ def features_problem(X, weights, n_clusters, metric, solver, memory_limit):
         fits = n_bytes <= memory_limit * 2**20
         solver = "matrix" if fits and not pruned else "matrix-free"
 
-    if fast and (large or solver == "matrix-free"):
-        screened = solver == "matrix" and min(n_clusters, n) > 1
-        source = Points(points, geometry, merged, n_clusters if screened else None)
+    k = n_clusters if screened else None
+    if fast and (solver == "matrix-free" or (large and screened)):
+        screen_for = k if solver == "matrix" and min(n_clusters, n) > 1 else None
+        source = Points(points, geometry, merged, screen_for)
     elif fast:
         distances = between(geometry, points, points)
         totals = np.einsum("ij,j->i", distances, merged)
-        source = Matrix(distances, merged, n_clusters, totals)
+        source = Matrix(distances, merged, k, totals)
     elif solver == "matrix":
         distances = np.ascontiguousarray(metric.between(rows, rows).T)
         metric.check(distances)
         np.fill_diagonal(distances, 0)
-        source = Matrix(distances, merged, n_clusters)
+        source = Matrix(distances, merged, k)
     else:
         source = Rows(_RowsOnDemand(metric, rows), merged)
     if not large:
@@ -172,7 +179,7 @@ class _RowsOnDemand:
         return distances
 
 
-def precomputed_problem(D, weights, n_clusters):
+def precomputed_problem(D, weights, n_clusters, screened=True):
     """Turn a precomputed matrix into rows by candidate, and merge equal objects.
 
     Parameters
@@ -181,6 +188,8 @@ def precomputed_problem(D, weights, n_clusters):
         Checked here for everything but its shape and type.
     weights : ndarray of shape (n_samples,)
     n_clusters : int
+    screened : bool
+        Whether the algorithm can do with one byte for most dissimilarities.
 
     Returns
     -------
@@ -204,10 +213,12 @@ def precomputed_problem(D, weights, n_clusters):
         D = D.copy()
         np.fill_diagonal(D, 0)
 
+    k = n_clusters if screened else None
+
     def read(rows, compare):
         if len(rows) < SCREEN_FROM:
             return None, digest(rows, weighs, compare=compare)
-        source = Matrix(rows, weighs, n_clusters, compare=compare)
+        source = Matrix(rows, weighs, k, compare=compare)
         return source, source.digest
 
     # The solver reads the row of a candidate; D has it as a column.
@@ -235,7 +246,7 @@ def precomputed_problem(D, weights, n_clusters):
         # on the order that the objects came in.
         ordered = np.empty((len(first), len(first)), rows.dtype)
         reorder(rows, first, ordered)
-        source = Matrix(ordered, merged, n_clusters, totals[first])
+        source = Matrix(ordered, merged, k, totals[first])
     else:
         source.canonical = canonical
         first = object_of = np.arange(len(present))

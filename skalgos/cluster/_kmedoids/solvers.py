@@ -190,8 +190,9 @@ class Matrix:
     distances : ndarray of shape (n, n), C-contiguous
         Row j holds the dissimilarities to candidate j; any float or integer type.
     weights : ndarray of shape (n,), float64
-    n_clusters : int
-        How many medoids are to come: it scales the screen, and changes no result.
+    n_clusters : int or None
+        How many medoids are to come: it scales the screen, and changes no result. None
+        for no screen.
     totals : ndarray of shape (n,) or None
         The weighted sum of each row, if it is known and the entries have been seen.
     compare : bool
@@ -213,7 +214,7 @@ class Matrix:
         self.canonical = np.arange(self.n)
         self.weights = weights
         self.screen, step = None, 0.0
-        if self.n >= SCREEN_FROM:
+        if self.n >= SCREEN_FROM and n_clusters is not None:
             sample = distances[_sample(self.n)]
             self.screen, step = Screen.empty(distances.shape, sample, n_clusters)
         self.totals = totals
@@ -465,7 +466,7 @@ class _Search:
         return float(w @ d1)
 
 
-class _RowSearch(_Search):
+class RowSearch(_Search):
     """A search that reads rows of dissimilarities."""
 
     levels = screen = None
@@ -482,6 +483,51 @@ class _RowSearch(_Search):
         self._own(self.d1, self.d2)
         self.w[:n] = source.weights
         self.to_medoids = _grouped(to_medoids, size)
+
+    def blocks(self, candidates):
+        """Yield slices of the candidates, and their rows as kernels take them."""
+        step = _at_once(self.source)
+        for start in range(0, len(candidates), step):
+            part = slice(start, min(start + step, len(candidates)))
+            rows = np.ascontiguousarray(self.source.rows(candidates[part]))
+            yield part, _widened(rows) if self.n < LANES else rows
+
+    def best_exchange(self, candidates, tie=0.0):
+        """Return the change of the best exchange, its slot and its candidate.
+
+        Of changes that differ by ``tie`` or less the first counts as the best.
+        """
+        best = (np.inf, -1, -1)
+        for part, rows in self.blocks(candidates):
+            changes = np.empty(len(rows))
+            slots = np.empty(len(rows), np.int64)
+            kernels.changes_of_rows(
+                rows, self.near, self.d1, self.d2, self.w, self.R, self.P, changes,
+                slots,
+            )  # fmt: skip
+            t = int(np.argmax(changes <= changes.min() + tie))
+            if changes[t] < best[0] - tie:
+                candidate = candidates[part][t]
+                best = (float(changes[t]), int(slots[t]), int(candidate))
+        return best
+
+    def change_of(self, slot, candidate):
+        """Return the change of the loss by one exchange."""
+        d1 = self.d1[: self.n].astype(np.float64)
+        left = np.where(self.near[: self.n] == slot, self.d2[: self.n], d1)
+        row = self.source.rows(np.array([candidate]))[0]
+        return float((np.minimum(row, left) - d1) @ self.w[: self.n])
+
+    def exchange(self, slot, candidate):
+        """Make a candidate the medoid of a slot."""
+        ((_, rows),) = self.blocks(np.array([candidate]))
+        self.slot_of[self.medoids[slot]] = -1
+        self.slot_of[candidate] = slot
+        self.medoids[slot] = candidate
+        kernels.exchange(
+            slot, candidate, rows[0], self.near, self.sec, self.d1, self.d2, self.w,
+            self.R, self.to_medoids,
+        )  # fmt: skip
 
     def _sweep(self, rows, gathered, order, start, stop, last, threshold):
         return kernels.sweep_rows(
@@ -500,7 +546,7 @@ def _grouped(rows, size):
     return np.ascontiguousarray(wide.reshape(k, n_groups, -1).transpose(1, 0, 2))
 
 
-class _MatrixSearch(_RowSearch):
+class _MatrixSearch(RowSearch):
     def __init__(self, source, medoids):
         super().__init__(source, medoids)
         if source.screen is not None:
@@ -514,7 +560,7 @@ class _MatrixSearch(_RowSearch):
         )
 
 
-class _RowsSearch(_RowSearch):
+class _RowsSearch(RowSearch):
     def sweep(self, order, start, stop, last, threshold):
         """Try the candidates order[start:stop]: see ``kernels.sweep_rows``."""
         n_swaps = 0
@@ -589,6 +635,15 @@ class _PointsSearch(_Search):
         )  # fmt: skip
 
 
+def single_medoid(source, start):
+    """Return the one medoid with the smallest total, which is the optimum."""
+    totals = source.totals
+    best = int(source.canonical[np.argmin(totals[source.canonical])])
+    loss = float(totals[best])
+    n_swaps = int(best != start[0])
+    return Fit(np.array([best]), loss, [loss], 1, n_swaps, True, start)
+
+
 def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
     """Exchange medoids for other objects, eagerly, until no exchange pays.
 
@@ -614,11 +669,7 @@ def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
     """
     start = np.array(medoids)
     if len(start) == 1:
-        totals = source.totals
-        best = int(source.canonical[np.argmin(totals[source.canonical])])
-        loss = float(totals[best])
-        n_swaps = int(best != start[0])
-        return Fit(np.array([best]), loss, [loss], 1, n_swaps, True, start)
+        return single_medoid(source, start)
     search = source.search(start)
     order = np.ascontiguousarray(order, dtype=np.int64)
     step = max(1, WORK_PER_CALL // source.n)
@@ -673,24 +724,9 @@ def best_exchange(source, medoids):
         totals = source.totals
         added = others[np.argmin(totals[others])]
         return float(totals[added] - totals[medoids[0]]), 0, int(added)
-    search = _RowSearch(source, medoids)
+    search = RowSearch(source, medoids)
     search.refresh()
-    step = _at_once(source)
-    for start in range(0, len(others), step):
-        candidates = others[start : start + step]
-        rows = np.ascontiguousarray(source.rows(candidates))
-        if source.n < LANES:
-            rows = _widened(rows)
-        changes = np.empty(len(candidates))
-        slots = np.empty(len(candidates), np.int64)
-        kernels.changes_of_rows(
-            rows, search.near, search.d1, search.d2, search.w, search.R, search.P,
-            changes, slots,
-        )  # fmt: skip
-        t = int(np.argmin(changes))
-        if changes[t] < best[0]:
-            best = (float(changes[t]), int(slots[t]), int(candidates[t]))
-    return best
+    return search.best_exchange(others)
 
 
 # ---- initialisations -----------------------------------------------------------------
