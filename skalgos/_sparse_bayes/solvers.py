@@ -509,3 +509,199 @@ def noise_starts(
         if best is None or run.scores[-1] > best.scores[-1]:
             best = run
     return best
+
+
+# ---- iterative -----------------------------------------------------------------------
+class _Everything:
+    """The columns that are left of all, and their posterior under given variances.
+
+    C is factored if more columns are left than rows, and the k x k matrix
+    ``I + G A^H A G / sigma^2`` with G the square roots of gamma if not: which of the two
+    is decided again after each pruning.
+    """
+
+    def __init__(self, design, Y, dof, active):
+        self.design = design
+        self.Y = Y
+        self.dof = dof
+        self.n, self.n_outputs = Y.shape
+        self.active = active
+        self.dense = not hasattr(design.X, "toarray")
+        self.inner = None
+        self.A = design.columns(active) if self.dense else None
+        self._prepare()
+
+    def _prepare(self):
+        if self.inner is None and len(self.active) < self.n:
+            if self.A is None:
+                self.A = self.design.columns(self.active)
+            self.inner = self.A.conj().T @ self.A
+            self.cross = self.A.conj().T @ self.Y
+
+    def restrict(self, keep):
+        self.active = self.active[keep]
+        if self.A is not None:
+            self.A = np.asfortranarray(self.A[:, keep])
+        if self.inner is not None:
+            self.inner = self.inner[np.ix_(keep, keep)]
+            self.cross = self.cross[keep]
+        self._prepare()
+
+    def _blocks(self):
+        """Yield slices and columns; sparse data become dense a block at a time."""
+        if self.A is not None:
+            yield slice(None), self.A
+            return
+        for part in self.design._parts(np.arange(len(self.active))):
+            yield slice(part[0], part[-1] + 1), self.design.columns(self.active[part])
+
+    def posterior(self, gamma, noise):
+        """Set the mean, the diagonal of the covariance, s, and what follows."""
+        self.gamma, self.noise = gamma, noise
+        if self.inner is not None:
+            self._small(gamma, noise)
+        else:
+            self._large(gamma, noise)
+        J = self.n_outputs * (self.log_det + self.dof * np.log(noise)) + self.fit
+        self.evidence = log_evidence(
+            J, self.dof, self.n_outputs, self.design.dtype == np.complex128
+        )
+
+    def _small(self, gamma, noise):
+        root = np.sqrt(gamma)
+        k = len(gamma)
+        B = (root[:, None] / noise) * self.inner * root
+        B[np.diag_indices(k)] += 1.0
+        factor = _cholesky(B)
+        self.factor_inverse = _inverse(factor)
+        inverse = self.factor_inverse
+        diagonal = _square(inverse.conj().T)
+        self.variance = gamma * diagonal
+        self.s = (1.0 - diagonal) / gamma
+        scaled = root[:, None] * self.cross / noise
+        self.mean = root[:, None] * (inverse.conj().T @ (inverse @ scaled))
+        rest = self.Y - self.A @ self.mean
+        self.residual = float(_square(rest).sum())
+        self.effective = float(np.sum(1.0 - diagonal))
+        self.log_det = 2 * float(np.log(factor.diagonal().real).sum())
+        self.fit = self.residual / noise + float(_square(self.mean) @ (1 / gamma))
+
+    def _large(self, gamma, noise):
+        C = np.zeros((self.n, self.n), self.design.dtype)
+        for part, block in self._blocks():
+            C += (block * (gamma[part] / noise)) @ block.conj().T
+        C[np.diag_indices(self.n)] += 1.0
+        factor = _cholesky(C)
+        inverse = _inverse(factor) / np.sqrt(noise)
+        self.rotation = inverse
+        z = inverse @ self.Y
+        k = len(gamma)
+        q = np.empty((k, self.n_outputs), self.Y.dtype)
+        self.s = np.empty(k)
+        for part, block in self._blocks():
+            V = inverse @ block
+            q[part] = V.conj().T @ z
+            self.s[part] = _square(V.T)
+        self.mean = gamma[:, None] * q
+        self.variance = gamma * np.maximum(1.0 - gamma * self.s, 0.0)
+        rest = noise * (inverse.conj().T @ z)
+        self.residual = float(_square(rest).sum())
+        self.effective = float(gamma @ self.s)
+        self.log_det = 2 * float(np.log(factor.diagonal().real).sum())
+        self.fit = float(_square(z).sum())
+
+    def covariance(self):
+        """Return ``root, None`` or ``None, W`` as :class:`Recovery` has them."""
+        root = np.sqrt(self.gamma)
+        if self.inner is not None:
+            return root[:, None] * self.factor_inverse.conj().T, None
+        W = np.empty((self.n, len(root)), self.design.dtype)
+        for part, block in self._blocks():
+            W[:, part] = self.rotation @ block * root[part]
+        return None, W
+
+
+def iterative(
+    design,
+    Y,
+    *,
+    prior,
+    active,
+    update,
+    dof,
+    noise,
+    learn_noise,
+    max_iter,
+    tol,
+    prune_tol,
+    on_round=None,
+):
+    """Start with all columns, and let the variances of most go to zero.
+
+    Parameters
+    ----------
+    design : Design
+    Y : ndarray of shape (n, L)
+    prior : Free, Tied or Separable
+        The variances of the active columns; changed in place.
+    active : ndarray of int
+    update : {"em", "mm", "mackay"}
+        "em" and "mm" never lower the evidence, "mackay" promises nothing.
+    dof, noise, learn_noise, max_iter, on_round :
+        As in :func:`sequential`.
+    tol : float
+        Stop when the variances change by a smaller share of them.
+    prune_tol : float
+        Only variances below this share of the largest are dropped.
+
+    Returns
+    -------
+    recovery : Recovery
+    """
+    model = _Everything(design, Y, dof, active)
+    gamma = prior.gamma
+    model.posterior(gamma, noise)
+    scores, n_iter, converged = [model.evidence], 0, False
+
+    def recovery():
+        root, W = model.covariance()
+        return Recovery(
+            model.active,
+            model.mean,
+            model.gamma,
+            root,
+            W,
+            model.noise,
+            model.evidence,
+            scores,
+            n_iter,
+            converged,
+        )
+
+    while n_iter < max_iter and len(gamma):
+        end = None if on_round is None else on_round()
+        n_iter += 1
+        square = _square(model.mean) / model.n_outputs
+        prior.step(update, square, model.variance, model.s)
+        if learn_noise:
+            share = model.residual / model.n_outputs
+            fixed = share / max(dof - model.effective, 1e-3 * dof)
+            if update == "em":
+                fixed = (share + noise * model.effective) / dof
+            elif update == "mm":
+                # The bound that "mm" lowers, lowered in the noise variance too.
+                fixed = np.sqrt(noise * fixed)
+            noise = max(fixed, NOISE_FLOOR)
+        new = prior.gamma
+        change = np.linalg.norm(new - gamma) / max(np.linalg.norm(new), 1e-300)
+        keep = prior.prune(prune_tol, gamma, square, model.s)
+        if not keep.all():
+            model.restrict(keep)
+        gamma = prior.gamma
+        model.posterior(gamma, noise)
+        scores.append(model.evidence)
+        converged = bool(change < tol)
+        if (end is not None and end(recovery)) or converged:
+            break
+    converged |= not len(gamma)
+    return recovery()

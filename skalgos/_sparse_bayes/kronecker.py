@@ -1,0 +1,285 @@
+"""Sparse Bayesian learning for a Kronecker product of dictionaries, matrix-free.
+
+The model is that of :mod:`skalgos._sparse_bayes.solvers` with ``A = A_1 x ... x A_I``,
+the first factor with the slowest index, and variances that are an outer product too.
+With ``A_i Gamma_i A_i^H = U_i P_i U_i^H``,
+
+    D = 1 / (sigma^2 + P_1 x ... x P_I),   Z = Y x_i U_i^H,   W_i = A_i^H U_i,
+    q = (D Z) x_i W_i,   s = D x_i |W_i|^2,
+    J = -L sum ln D + sum D |Z|^2,   |Y - A mu|^2 = sigma^4 sum |D Z|^2,
+
+where x_i is the product along mode i. Nothing larger than a tensor of the coefficients
+or of the measurements is ever stored.
+"""
+
+from copy import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from skalgos._sparse_bayes.priors import Separable, outer
+from skalgos._sparse_bayes.solvers import NOISE_FLOOR, NOISE_START, log_evidence
+
+# How many iterations of the heuristic step come before those of "mm".
+HEAD_START = 30
+# What a column of a factor may lower the cost by and still be dropped. It is part of
+# the score, which therefore never falls.
+PRICE = 10.0
+# The steps that may lower the evidence.
+HEURISTIC = ("svd", "kl")
+
+
+class KroneckerRecovery(NamedTuple):
+    """Where the solver ended, in standardised units.
+
+    ``active`` holds for each factor the columns that are left, ``margins`` their
+    variances; ``mean`` (k_1 ... k_I, L) and ``variance`` (k_1 ... k_I) are flat.
+    """
+
+    active: list
+    margins: list
+    mean: np.ndarray
+    variance: np.ndarray
+    noise: float
+    log_evidence: float
+    scores: list
+    n_iter: int
+    converged: bool
+
+
+def mode_products(tensor, matrices):
+    """Multiply a tensor of shape (d_1, ..., d_I, L) by a matrix along each mode."""
+    shape = list(tensor.shape)
+    last = shape[-1]
+    # The largest reduction first keeps what is in between small.
+    order = sorted(
+        range(len(matrices)), key=lambda i: matrices[i].shape[0] / matrices[i].shape[1]
+    )
+    for i in order:
+        before = int(np.prod(shape[:i]))
+        after = int(np.prod(shape[i + 1 :]))
+        matrix = matrices[i]
+        if after == last == 1:
+            tensor = tensor.reshape(before, shape[i]) @ matrix.T
+        else:
+            tensor = matrix @ tensor.reshape(before, shape[i], after)
+        shape[i] = matrix.shape[0]
+        tensor = tensor.reshape(shape)
+    return tensor
+
+
+class _Problem:
+    """Factors and measurements, reduced to what can be explained."""
+
+    def __init__(self, factors, Y):
+        self.factors = list(factors)
+        self.Y = Y
+        self.n_outputs = Y.shape[-1]
+        self.size = int(np.prod(Y.shape[:-1]))
+        self.lost_size = 0
+        self.lost_energy = 0.0
+        self.reduce()
+
+    def reduce(self):
+        """Rotate measurements so that no factor has more rows than columns.
+
+        What is orthogonal to the columns of a factor is noise alone.
+        """
+        tall = [A.shape[0] > A.shape[1] for A in self.factors]
+        if not any(tall):
+            return
+        before = float(np.vdot(self.Y, self.Y).real)
+        for i, A in enumerate(self.factors):
+            if tall[i]:
+                Q, self.factors[i] = np.linalg.qr(A)
+                moved = np.moveaxis(self.Y, i, 0)
+                rotated = np.tensordot(Q.conj().T, moved, axes=1)
+                self.Y = np.moveaxis(rotated, 0, i)
+        self.Y = np.ascontiguousarray(self.Y)
+        after = float(np.vdot(self.Y, self.Y).real)
+        size = int(np.prod(self.Y.shape[:-1]))
+        self.lost_energy += max(before - after, 0.0)
+        self.lost_size += self.size - size
+        self.size = size
+
+    def restricted(self, keeps):
+        """Return the problem with some of the columns of each factor."""
+        other = copy(self)
+        other.factors = [
+            A[:, keep] for A, keep in zip(self.factors, keeps, strict=True)
+        ]
+        other.reduce()
+        return other
+
+    def posterior(self, margins, noise):
+        """Return q, s, the cost, the squared residual and the effective parameters."""
+        values, vectors = [], []
+        for A, u in zip(self.factors, margins, strict=True):
+            P, U = np.linalg.eigh((A * u) @ A.conj().T)
+            values.append(np.maximum(P, 0.0))
+            vectors.append(U)
+        P = outer(values)
+        D = 1.0 / (noise + P)
+        Z = mode_products(self.Y, [U.conj().T for U in vectors])
+        shape = Z.shape[:-1]
+        Z = Z.reshape(-1, self.n_outputs)
+        DZ = D[:, None] * Z
+        W = [A.conj().T @ U for A, U in zip(self.factors, vectors, strict=True)]
+        q = mode_products(DZ.reshape(*shape, -1), W).reshape(-1, self.n_outputs)
+        power = [_power(w) for w in W]
+        s = mode_products(D.reshape(*shape, 1), power).ravel()
+        energy = _power(Z).sum(axis=1)
+        J = (
+            self.n_outputs * (self.lost_size * np.log(noise) - np.log(D).sum())
+            + D @ energy
+            + self.lost_energy / noise
+        )
+        residual = noise**2 * float((D * D) @ energy) + self.lost_energy
+        return q, s, float(J), residual, float(P @ D)
+
+
+def _power(values):
+    if values.dtype.kind == "c":
+        return values.real**2 + values.imag**2
+    return values**2
+
+
+def kronecker(
+    factors,
+    Y,
+    *,
+    prior,
+    m_step,
+    noise,
+    learn_noise,
+    max_iter,
+    tol,
+    prune_tol,
+    on_iteration=None,
+):
+    """Recover a sparse tensor from its Kronecker-structured measurements.
+
+    Parameters
+    ----------
+    factors : list of ndarray of shape (M_i, N_i)
+    Y : ndarray of shape (M_1, ..., M_I, L)
+    prior : Separable
+        Changed in place.
+    m_step : {"auto", "am", "mm", "svd", "kl"}
+        "auto" is "kl" at first and "mm" then. A step of "svd" or "kl" that lowers the
+        evidence is taken back, and one of "mm" put in its place.
+    noise : float
+        The noise variance, or where it starts.
+    learn_noise : bool
+    max_iter : int
+    tol : float
+        Stop when the variances change by a smaller share.
+    prune_tol : float
+        Variances of a factor below this share of its largest are dropped.
+    on_iteration : callable or None
+        As ``on_round`` of :func:`skalgos._sparse_bayes.solvers.sequential`.
+
+    Returns
+    -------
+    recovery : KroneckerRecovery
+    """
+    problem = _Problem(factors, Y)
+    dof = problem.size + problem.lost_size
+    n_outputs = problem.n_outputs
+    is_complex = np.result_type(Y, *factors).kind == "c"
+    active = [np.arange(A.shape[1]) for A in factors]
+
+    def evidence(J):
+        return log_evidence(J, dof, n_outputs, is_complex)
+
+    gamma = prior.gamma
+    state = problem.posterior(prior.margins, noise)
+    n_columns = sum(len(a) for a in active)
+    scores, converged, n_iter = [evidence(state[2] + PRICE * n_columns)], False, 0
+
+    def recovery():
+        q, s, J = state[:3]
+        return KroneckerRecovery(
+            active,
+            prior.margins,
+            gamma[:, None] * q,
+            np.maximum(gamma - gamma**2 * s, 0.0),
+            noise,
+            evidence(J),
+            scores,
+            n_iter,
+            converged,
+        )
+
+    while n_iter < max_iter:
+        end = None if on_iteration is None else on_iteration()
+        n_iter += 1
+        q, s, J, residual, effective = state
+        square = gamma**2 * (_power(q).sum(axis=1) / n_outputs)
+        variance = np.maximum(gamma - gamma**2 * s, 0.0)
+        step = m_step
+        if m_step == "auto":
+            step = "kl" if n_iter <= HEAD_START and not any(_coupled(prior)) else "mm"
+        before = prior.factors, gamma, noise
+        for step_taken in (step, "mm"):
+            prior.step("em" if step_taken == "am" else step_taken, square, variance, s)
+            if learn_noise:
+                share = residual / n_outputs
+                if step_taken == "mm":
+                    # The bound that "mm" lowers, lowered in the noise variance too.
+                    fixed = share / max(dof - effective, 1e-3 * dof)
+                    noise = np.sqrt(before[2] * fixed)
+                else:
+                    noise = (share + before[2] * effective) / dof
+                noise = max(noise, NOISE_FLOOR)
+            new = prior.gamma
+            after = problem.posterior(prior.margins, noise)
+            if step_taken not in HEURISTIC or after[2] <= J:
+                break
+            prior.factors, noise = before[0], before[2]
+        state, gamma = after, new
+        change = np.linalg.norm(new - before[1]) / max(np.linalg.norm(new), 1e-300)
+        finished = change < tol
+        if step_taken in HEURISTIC and m_step == "auto":
+            finished = False
+        else:
+            unpruned = prior.factors, prior.couplings
+            for share in (1.0, 0.1):
+                keeps = prior.prune_factors(prune_tol * share)
+                dropped = sum(np.count_nonzero(~keep) for keep in keeps)
+                if not dropped:
+                    break
+                smaller = problem.restricted(keeps)
+                pruned = smaller.posterior(prior.margins, noise)
+                if pruned[2] <= state[2] + PRICE * dropped:
+                    problem, state, gamma = smaller, pruned, prior.gamma
+                    active = [a[keep] for a, keep in zip(active, keeps, strict=True)]
+                    finished = False
+                    break
+                prior.factors, prior.couplings = unpruned
+        n_columns = sum(len(a) for a in active)
+        scores.append(evidence(state[2] + PRICE * n_columns))
+        converged = finished
+        if (end is not None and end(recovery)) or finished or not len(gamma):
+            break
+    return recovery()
+
+
+def _coupled(prior):
+    return [C is not None for C in prior.couplings]
+
+
+def starting_prior(factors, couplings=None):
+    """Return constant variances with which the signal has mean square one."""
+    level = np.prod([A.shape[0] / float(_power(A).sum()) for A in factors])
+    share = level ** (1.0 / len(factors))
+    return Separable([np.full(A.shape[1], share) for A in factors], couplings)
+
+
+__all__ = [
+    "NOISE_START",
+    "KroneckerRecovery",
+    "kronecker",
+    "mode_products",
+    "starting_prior",
+]
