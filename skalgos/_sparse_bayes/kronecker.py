@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skalgos._sparse_bayes.priors import Separable, outer
+from skalgos._sparse_bayes.priors import Separable, neighbours, outer
 from skalgos._sparse_bayes.solvers import NOISE_FLOOR, NOISE_START, log_evidence
 
 # How many iterations of the heuristic step come before those of "mm".
@@ -273,13 +273,136 @@ def starting_prior(factors, couplings=None):
     """Return constant variances with which the signal has mean square one."""
     level = np.prod([A.shape[0] / float(_power(A).sum()) for A in factors])
     share = level ** (1.0 / len(factors))
-    return Separable([np.full(A.shape[1], share) for A in factors], couplings)
+    couplings = couplings or [None] * len(factors)
+    sums = [1.0 if C is None else float(C.sum(axis=1).mean()) for C in couplings]
+    return Separable(
+        [
+            np.full(A.shape[1], share / total)
+            for A, total in zip(factors, sums, strict=True)
+        ],
+        couplings,
+    )
 
 
-__all__ = [
-    "NOISE_START",
-    "KroneckerRecovery",
-    "kronecker",
-    "mode_products",
-    "starting_prior",
-]
+class Factors:
+    """Dictionaries with columns of unit norm, and what they were.
+
+    Parameters
+    ----------
+    dictionaries : list of ndarray of shape (M_i, N_i)
+    coupling : tuple of (float or None), or None
+    """
+
+    def __init__(self, dictionaries, coupling=None):
+        self.dictionaries = dictionaries
+        self.rows = tuple(A.shape[0] for A in dictionaries)
+        self.columns = tuple(A.shape[1] for A in dictionaries)
+        norms = [np.sqrt(_power(A).sum(axis=0)) for A in dictionaries]
+        self.scales = [
+            np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
+            for norm in norms
+        ]
+        self.units = [
+            A * scale for A, scale in zip(dictionaries, self.scales, strict=True)
+        ]
+        self.coupling = coupling
+
+    def recover(self, Y, *, noise_variance, on_iteration=None, **settings):
+        """Solve for measurements of shape (M_1, ..., M_I, L), in their own units.
+
+        Returns
+        -------
+        coef : ndarray of shape (N_1 ... N_I, L)
+        recovery : KroneckerRecovery
+            In the units of the data.
+        """
+        n_outputs = Y.shape[-1]
+        dtype = np.result_type(Y.dtype, *[A.dtype for A in self.dictionaries])
+        coef = np.zeros((int(np.prod(self.columns)), n_outputs), dtype)
+        scale = np.sqrt(float(_power(Y).mean()))
+        usable = all(value.any() for value in self.scales)
+        if scale == 0 or not usable:
+            return coef, self._nothing(Y, noise_variance, dtype)
+        noise = NOISE_START
+        if noise_variance is not None:
+            noise = max(noise_variance / scale**2, NOISE_FLOOR)
+        couplings = None
+        if self.coupling is not None:
+            couplings = [
+                None if c is None else neighbours(n, c).toarray()
+                for n, c in zip(self.columns, self.coupling, strict=True)
+            ]
+
+        def outward(found):
+            back = [v[a] for v, a in zip(self.scales, found.active, strict=True)]
+            flat = outer(back) * scale
+            shift = Y.size * np.log(scale) * (2 if dtype.kind == "c" else 1)
+            margins = [
+                u * (v * scale ** (1 / len(back))) ** 2
+                for u, v in zip(found.margins, back, strict=True)
+            ]
+            return found._replace(
+                margins=margins,
+                mean=found.mean * flat[:, None],
+                variance=found.variance * flat**2,
+                noise=found.noise * scale**2,
+                log_evidence=found.log_evidence - shift,
+                scores=np.array(found.scores) - shift,
+            )
+
+        def wrapped():
+            end = on_iteration()
+            return lambda recovery: end(lambda: outward(recovery()))
+
+        found = outward(
+            kronecker(
+                self.units,
+                Y / scale,
+                prior=starting_prior(self.units, couplings),
+                noise=noise,
+                learn_noise=noise_variance is None,
+                on_iteration=None if on_iteration is None else wrapped,
+                **settings,
+            )
+        )
+        coef.reshape(*self.columns, -1)[np.ix_(*found.active)] = found.mean.reshape(
+            *[len(a) for a in found.active], n_outputs
+        )
+        return coef, found
+
+    def _nothing(self, Y, noise_variance, dtype):
+        """Return the recovery from measurements that are zero, or dictionaries."""
+        noise = noise_variance
+        if noise is None:
+            noise = float(_power(Y).mean())
+        evidence = np.inf
+        if noise > 0:
+            J = Y.size * np.log(noise) + float(_power(Y).sum()) / noise
+            evidence = log_evidence(
+                J, Y.size / Y.shape[-1], Y.shape[-1], dtype.kind == "c"
+            )
+        empty = [np.empty(0, np.intp) for _ in self.columns]
+        return KroneckerRecovery(
+            empty,
+            [np.empty(0) for _ in self.columns],
+            np.empty((0, Y.shape[-1]), dtype),
+            np.empty(0),
+            noise,
+            evidence,
+            np.array([evidence]),
+            1,
+            True,
+        )
+
+    def posterior_mean(self, Y, active, margins, noise):
+        """Return the mean for known variances, shape (N_1 ... N_I, L): linear in Y."""
+        dtype = np.result_type(Y.dtype, *[A.dtype for A in self.dictionaries])
+        coef = np.zeros((int(np.prod(self.columns)), Y.shape[-1]), dtype)
+        if all(len(a) for a in active) and noise > 0:
+            factors = [A[:, a] for A, a in zip(self.dictionaries, active, strict=True)]
+            q = _Problem(factors, Y).posterior(margins, noise)[0]
+            mean = outer(margins)[:, None] * q
+            coef.reshape(*self.columns, -1)[np.ix_(*active)] = mean.reshape(
+                *[len(a) for a in active], -1
+            )
+        return coef

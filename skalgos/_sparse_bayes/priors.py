@@ -113,10 +113,10 @@ class Tied:
     def prune(self, tol, gamma, square, s):
         """Forget what vanishes in g, and return which columns are left.
 
-        That is what is small, and what the evidence grows without, to first order. The
+        That is what is small, and whose columns taken together would do without. The
         other arguments belong to the posterior before the step.
         """
-        slope = self.C.T @ (s - square / gamma**2)
+        slope = self.C.T @ (s * (1 - gamma * s) - square / gamma**2)
         largest = self.g.max(initial=0.0)
         kept = (self.g >= tol * largest) | (slope < 0)
         kept &= self.g > UNDERFLOW * largest

@@ -15,6 +15,11 @@ from skalgos._sparse_bayes.solvers import (
     sequential,
     universal_threshold,
 )
+from skalgos._sparse_bayes.structure import (
+    checked_coupling,
+    checked_shape,
+    membership_matrix,
+)
 
 
 class Settings(NamedTuple):
@@ -96,14 +101,85 @@ def _row_squares(values):
     return np.einsum("ij,ij->i", values, values.conj()).real
 
 
-def default_algorithm(settings):
-    """Return what "auto" stands for."""
-    structured = (
-        settings.membership is not None
-        or settings.shape is not None
-        or settings.coupling is not None
+def make_settings(
+    n_columns,
+    *,
+    algorithm,
+    inclusion_threshold,
+    groups,
+    coupling,
+    shape,
+    shape_name,
+    max_active,
+    max_active_name,
+    n_noise_starts,
+    **others,
+):
+    """Check parameters against each other, and return the settings.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is set that another one rules out.
+    """
+    membership = sizes = None
+    if groups is not None:
+        for name, value in (("coupling", coupling), (shape_name, shape)):
+            if value is not None:
+                raise ValueError(f"groups and {name} exclude each other.")
+        membership = membership_matrix(groups, n_columns)
+    if shape is not None:
+        sizes = checked_shape(shape, n_columns, shape_name)
+    strengths = checked_coupling(coupling, 1 if sizes is None else len(sizes))
+    structured = not (membership is None and sizes is None and strengths is None)
+    if algorithm == "auto":
+        algorithm = "mm" if structured else "sequential"
+    if algorithm == "sequential":
+        if structured:
+            raise ValueError(
+                f"algorithm='sequential' takes no groups, coupling or {shape_name}: "
+                "use 'em' or 'mm'."
+            )
+        threshold = inclusion_threshold
+        if threshold == "auto":
+            threshold = "universal"
+    else:
+        for name, value, default in (
+            ("inclusion_threshold", inclusion_threshold, "auto"),
+            ("n_noise_starts", n_noise_starts, 1),
+            (max_active_name, max_active, None),
+        ):
+            if value != default:
+                raise ValueError(
+                    f"{name}={value!r} is for algorithm='sequential'; "
+                    f"algorithm={algorithm!r} starts with all columns."
+                )
+        threshold = 1.0
+    if algorithm == "mackay" and structured and groups is None:
+        raise ValueError(
+            f"algorithm='mackay' takes no coupling or {shape_name}: use 'em' or 'mm'."
+        )
+    if algorithm == "mackay" and groups is not None and (membership.sum(1) > 1).any():
+        raise ValueError(
+            "algorithm='mackay' takes no overlapping groups: use 'em' or 'mm'."
+        )
+    noise = others.pop("noise_variance")
+    if noise != "learn" and n_noise_starts > 1:
+        raise ValueError(
+            "n_noise_starts is for a noise variance that is learned; got "
+            f"n_noise_starts={n_noise_starts} and noise_variance={noise}."
+        )
+    return Settings(
+        algorithm=algorithm,
+        threshold=threshold,
+        noise_variance=None if noise == "learn" else float(noise),
+        n_noise_starts=n_noise_starts,
+        membership=membership,
+        shape=sizes,
+        coupling=strengths,
+        max_active=max_active,
+        **others,
     )
-    return "mm" if structured else "sequential"
 
 
 def threshold_value(settings, n_columns, n_outputs, is_complex):

@@ -483,10 +483,24 @@ def noise_starts(
     -------
     recovery : Recovery
     """
+    stopped = False
+
+    def watched():
+        end = on_round()
+
+        def watched_end(recovery):
+            nonlocal stopped
+            stopped = stopped or bool(end(recovery))
+            return stopped
+
+        return watched_end
+
     common = {"dof": dof, "threshold": threshold, "max_iter": max_iter}
-    common |= {"on_round": on_round}
+    common |= {"on_round": None if on_round is None else watched}
     best = None
     for i in range(n_starts):
+        if stopped:
+            break
         noise = NOISE_START * 10.0**-i
         frozen = sequential(
             gram,
