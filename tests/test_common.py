@@ -27,6 +27,38 @@ VARIANTS = {
         {"n_init": 2, "n_jobs": 2},
         {"warm_start": True},
     ],
+    "KroneckerSparseCoder": [
+        {"m_step": "am"},
+        {"m_step": "kl"},
+        {"m_step": "mm"},
+        {"m_step": "svd"},
+        {"coupling": 0.5},
+        {"shared_support": True},
+        {"noise_variance": 0.01},
+        {"n_jobs": 2},
+    ],
+    "RVC": [{"kernel": "laplacian"}, {"kernel": "poly"}, {"class_weight": "balanced"}],
+    "RVR": [
+        {"kernel": "laplacian"},
+        {"fit_intercept": False},
+        {"noise_variance": 0.1},
+    ],
+    "SparseBayesClassifier": [
+        {"inclusion_threshold": 1.0},
+        {"class_weight": "balanced"},
+        {"n_jobs": 2},
+    ],
+    "SparseBayesRegressor": [
+        {"algorithm": "em"},
+        {"algorithm": "mm"},
+        {"algorithm": "mackay"},
+        {"coupling": 0.5},
+        {"fit_intercept": False},
+        {"inclusion_threshold": 1.0},
+        {"n_noise_starts": 4},
+        {"noise_variance": 0.1},
+        {"warm_start": True},
+    ],
 }
 
 # scikit-learn's clustering checks hand a pairwise estimator a table of features, which
@@ -72,5 +104,7 @@ def test_tags_weaken_nothing(estimator):
     assert not tags._skip_test
     assert tags.requires_fit
     assert tags.input_tags.two_d_array
-    assert tags.input_tags.pairwise == (estimator.metric == "precomputed")
+    assert tags.input_tags.pairwise == (
+        estimator.get_params().get("metric") == "precomputed"
+    )
     assert not tags.input_tags.allow_nan

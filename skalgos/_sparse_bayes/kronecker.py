@@ -13,6 +13,7 @@ or of the measurements is ever stored.
 """
 
 from copy import copy
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -50,22 +51,19 @@ class KroneckerRecovery(NamedTuple):
 def mode_products(tensor, matrices):
     """Multiply a tensor of shape (d_1, ..., d_I, L) by a matrix along each mode."""
     shape = list(tensor.shape)
-    last = shape[-1]
+    if len(matrices) == 1:
+        return matrices[0] @ tensor
     # The largest reduction first keeps what is in between small.
-    order = sorted(
-        range(len(matrices)), key=lambda i: matrices[i].shape[0] / matrices[i].shape[1]
-    )
-    for i in order:
-        before = int(np.prod(shape[:i]))
-        after = int(np.prod(shape[i + 1 :]))
+    growth = [matrix.shape[0] / matrix.shape[1] for matrix in matrices]
+    for i in sorted(range(len(matrices)), key=growth.__getitem__):
+        after = prod(shape[i + 1 :])
         matrix = matrices[i]
-        if after == last == 1:
-            tensor = tensor.reshape(before, shape[i]) @ matrix.T
+        if after == 1:
+            tensor = tensor.reshape(-1, shape[i]) @ matrix.T
         else:
-            tensor = matrix @ tensor.reshape(before, shape[i], after)
+            tensor = matrix @ tensor.reshape(-1, shape[i], after)
         shape[i] = matrix.shape[0]
-        tensor = tensor.reshape(shape)
-    return tensor
+    return tensor.reshape(shape)
 
 
 class _Problem:
@@ -75,7 +73,7 @@ class _Problem:
         self.factors = list(factors)
         self.Y = Y
         self.n_outputs = Y.shape[-1]
-        self.size = int(np.prod(Y.shape[:-1]))
+        self.size = prod(Y.shape[:-1])
         self.lost_size = 0
         self.lost_energy = 0.0
         self.reduce()
@@ -97,7 +95,7 @@ class _Problem:
                 self.Y = np.moveaxis(rotated, 0, i)
         self.Y = np.ascontiguousarray(self.Y)
         after = float(np.vdot(self.Y, self.Y).real)
-        size = int(np.prod(self.Y.shape[:-1]))
+        size = prod(self.Y.shape[:-1])
         self.lost_energy += max(before - after, 0.0)
         self.lost_size += self.size - size
         self.size = size
@@ -128,7 +126,7 @@ class _Problem:
         q = mode_products(DZ.reshape(*shape, -1), W).reshape(-1, self.n_outputs)
         power = [_power(w) for w in W]
         s = mode_products(D.reshape(*shape, 1), power).ravel()
-        energy = _power(Z).sum(axis=1)
+        energy = _power(Z) @ np.ones(self.n_outputs)
         J = (
             self.n_outputs * (self.lost_size * np.log(noise) - np.log(D).sum())
             + D @ energy
@@ -194,6 +192,7 @@ def kronecker(
 
     gamma = prior.gamma
     state = problem.posterior(prior.margins, noise)
+    ahead = all(C is None for C in prior.couplings)
     n_columns = sum(len(a) for a in active)
     scores, converged, n_iter = [evidence(state[2] + PRICE * n_columns)], False, 0
 
@@ -215,11 +214,11 @@ def kronecker(
         end = None if on_iteration is None else on_iteration()
         n_iter += 1
         q, s, J, residual, effective = state
-        square = gamma**2 * (_power(q).sum(axis=1) / n_outputs)
+        square = gamma**2 * (_power(q) @ np.full(n_outputs, 1.0 / n_outputs))
         variance = np.maximum(gamma - gamma**2 * s, 0.0)
         step = m_step
         if m_step == "auto":
-            step = "kl" if n_iter <= HEAD_START and not any(_coupled(prior)) else "mm"
+            step = "kl" if ahead else "mm"
         before = prior.factors, gamma, noise
         for step_taken in (step, "mm"):
             prior.step("em" if step_taken == "am" else step_taken, square, variance, s)
@@ -241,6 +240,7 @@ def kronecker(
         change = np.linalg.norm(new - before[1]) / max(np.linalg.norm(new), 1e-300)
         finished = change < tol
         if step_taken in HEURISTIC and m_step == "auto":
+            ahead = n_iter < HEAD_START and not finished
             finished = False
         else:
             unpruned = prior.factors, prior.couplings
@@ -263,10 +263,6 @@ def kronecker(
         if (end is not None and end(recovery)) or finished or not len(gamma):
             break
     return recovery()
-
-
-def _coupled(prior):
-    return [C is not None for C in prior.couplings]
 
 
 def starting_prior(factors, couplings=None):
@@ -318,7 +314,7 @@ class Factors:
         """
         n_outputs = Y.shape[-1]
         dtype = np.result_type(Y.dtype, *[A.dtype for A in self.dictionaries])
-        coef = np.zeros((int(np.prod(self.columns)), n_outputs), dtype)
+        coef = np.zeros((prod(self.columns), n_outputs), dtype)
         scale = np.sqrt(float(_power(Y).mean()))
         usable = all(value.any() for value in self.scales)
         if scale == 0 or not usable:
@@ -397,7 +393,7 @@ class Factors:
     def posterior_mean(self, Y, active, margins, noise):
         """Return the mean for known variances, shape (N_1 ... N_I, L): linear in Y."""
         dtype = np.result_type(Y.dtype, *[A.dtype for A in self.dictionaries])
-        coef = np.zeros((int(np.prod(self.columns)), Y.shape[-1]), dtype)
+        coef = np.zeros((prod(self.columns), Y.shape[-1]), dtype)
         if all(len(a) for a in active) and noise > 0:
             factors = [A[:, a] for A, a in zip(self.dictionaries, active, strict=True)]
             q = _Problem(factors, Y).posterior(margins, noise)[0]

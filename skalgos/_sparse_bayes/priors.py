@@ -19,6 +19,7 @@ promises nothing.
 """
 
 from functools import reduce
+from math import exp, log
 
 import numpy as np
 from scipy import sparse
@@ -242,9 +243,9 @@ class Separable:
 
     def _balance(self):
         """Give all factors the same largest value; their product stays as it is."""
-        largest = np.array([g.max(initial=0.0) for g in self.factors])
-        if (largest > 0).all():
-            common = np.exp(np.log(largest).mean())
+        largest = [float(g.max(initial=0.0)) for g in self.factors]
+        if len(largest) > 1 and min(largest) > 0:
+            common = exp(sum(map(log, largest)) / len(largest))
             self.factors = [
                 g * (common / m) for g, m in zip(self.factors, largest, strict=True)
             ]

@@ -468,8 +468,9 @@ def noise_starts(
 
     Where the non-zeros are a large share of the rows, what is not explained yet looks
     like noise, and a noise variance that is learned from the start stays too large. So
-    the noise is held at a tenth, a hundredth, ... of the mean square until nothing is
-    added, and learned from there. The run with the largest score is kept.
+    after a run that learns it from the start, it is held at a hundredth, a thousandth,
+    ... of the mean square until nothing is added, and learned from there. The run with
+    the largest score is kept.
 
     Parameters
     ----------
@@ -502,22 +503,25 @@ def noise_starts(
         if stopped:
             break
         noise = NOISE_START * 10.0**-i
-        frozen = sequential(
-            gram,
-            noise=noise,
-            learn_noise=False,
-            max_active=min(max_active, int(dof) // 2),
-            tol=max(tol, 0.1),
-            lookahead=True,
-            **common,
-        )
+        start = None
+        if i > 0:
+            frozen = sequential(
+                gram,
+                noise=noise,
+                learn_noise=False,
+                max_active=min(max_active, int(dof) // 2),
+                tol=max(tol, 0.1),
+                lookahead=True,
+                **common,
+            )
+            start = frozen.active, frozen.gamma
         run = sequential(
             gram,
             noise=noise,
             learn_noise=True,
             max_active=max_active,
             tol=tol,
-            start=(frozen.active, frozen.gamma),
+            start=start,
             **common,
         )
         if best is None or run.scores[-1] > best.scores[-1]:

@@ -40,7 +40,7 @@ class OneVersusRest:
                 f"data; got 1 class: {present[0]!r}."
             )
         self.classes_ = present
-        counts = counts * compute_sample_weight(self.class_weight, y)
+        counts = counts * self._class_counts(y, counts)
         positive = present[1:] if len(present) == 2 else present
 
         def run(number, label):
@@ -85,6 +85,21 @@ class OneVersusRest:
                 ConvergenceWarning,
                 stacklevel=6,
             )
+
+    def _class_counts(self, y, counts):
+        """Return the weight of each sample that its class has."""
+        if self.class_weight != "balanced":
+            return compute_sample_weight(self.class_weight, y)
+        # By weight, not by number: weights count rows.
+        classes, members = np.unique(y, return_inverse=True)
+        sizes = np.bincount(members, counts)
+        shares = np.divide(
+            counts.sum() / np.count_nonzero(sizes),
+            sizes,
+            out=np.zeros(len(classes)),
+            where=sizes > 0,
+        )
+        return shares[members]
 
     def _log_odds(self, X):
         """Return the log odds of each class, or of the second of two."""
@@ -189,7 +204,7 @@ class SparseBayesClassifier(
     max_iter : int, default=200
         The largest number of rounds.
 
-    tol : float, default=1e-3
+    tol : float, default=1e-2
         Stop when no logarithm of a prior variance changes by ten times as much.
 
     max_features : int, default=None
@@ -304,7 +319,7 @@ class SparseBayesClassifier(
         fit_intercept=True,
         class_weight=None,
         max_iter=200,
-        tol=1e-3,
+        tol=1e-2,
         max_features=None,
         n_jobs=None,
     ):
