@@ -163,7 +163,9 @@ def separate(
     usable = int(np.count_nonzero(plain.scale))
     if threshold == "universal":
         threshold = universal_threshold(usable, 1, False, expected_false_inclusions)
-    most = max(int(np.count_nonzero(counts)) - 1, 1) if max_active is None else max_active
+    most = (
+        max(int(np.count_nonzero(counts)) - 1, 1) if max_active is None else max_active
+    )
     mode = _Mode(X, labels.astype(np.float64), counts, intercept)
     penalty = 0.5 * (threshold - 1 - np.log(threshold))
 
@@ -240,15 +242,16 @@ def separate(
         after[chosen] = 1.0 / wanted
         model, design, covariance, evidence = evaluate(active, gamma, start[active])
         score = evidence - penalty * len(active)
-        if len(new) and score < kept[-1]:
+        if score < kept[-1]:
             # What the approximation promised did not come: take it back, and try less.
             active, gamma, w = kept[:3]
             mode.b = kept[3]
             model, design, covariance, evidence = evaluate(active, gamma, w)
             score = kept[-1]
-            if single or len(new) == 1:
+            if single or len(new) <= 1:
                 most = len(active)
             single = True
+            converged = not len(new)
         else:
             single = False
             same = np.array_equal(before > 0, after > 0)

@@ -211,9 +211,7 @@ class Separable:
             rest = [i for i in range(low, high) if not begin <= i < end]
             v = outer([self._margin(i) for i in rest])
             inside = outer([np.ones(len(self._margin(i))) for i in range(begin, end)])
-            shape = (
-                (len(inside), len(v)) if begin == low else (len(v), len(inside))
-            )
+            shape = (len(inside), len(v)) if begin == low else (len(v), len(inside))
 
             def contract(tensor, weights, begin=begin, shape=shape):
                 matrix = tensor.reshape(shape)

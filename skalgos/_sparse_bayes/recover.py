@@ -200,9 +200,7 @@ def _prior(settings, usable, level, start):
             None if c is None else neighbours(size, c).toarray()
             for size, c in zip(settings.shape, strengths, strict=True)
         ]
-        sums = [
-            1.0 if C is None else float(C.sum(axis=1).mean()) for C in couplings
-        ]
+        sums = [1.0 if C is None else float(C.sum(axis=1).mean()) for C in couplings]
         share = level ** (1.0 / len(settings.shape))
         factors = [
             np.full(size, share / total)

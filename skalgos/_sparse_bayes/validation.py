@@ -6,7 +6,9 @@ import numpy as np
 def numeric_array(values, name, ndims):
     """Return a finite array of floats or complex numbers, of one of these ranks."""
     if np.ma.isMaskedArray(values):
-        raise ValueError(f"{name} is a masked array: missing entries are not supported.")
+        raise ValueError(
+            f"{name} is a masked array: missing entries are not supported."
+        )
     values = np.asarray(values)
     if values.dtype.kind not in "biufc":
         raise ValueError(f"{name} must hold numbers; got dtype {values.dtype}.")

@@ -106,9 +106,7 @@ def make_sparse_recovery(
     ((50, 100), (50,), np.int64(3))
     """
     if n_nonzero > n_features:
-        raise ValueError(
-            f"n_nonzero={n_nonzero} should be <= n_features={n_features}."
-        )
+        raise ValueError(f"n_nonzero={n_nonzero} should be <= n_features={n_features}.")
     rng = check_random_state(random_state)
     X = rng.standard_normal((n_samples, n_features))
     coef = np.zeros((n_features, n_targets))

@@ -117,9 +117,7 @@ def test_orthonormal_columns_have_a_closed_form(algorithm, complex_valued, L):
     X[::2] *= 0.05
     Y = A @ X + 0.8 * _normal(rng, 40, L, complex_valued=complex_valued)
     noise = 0.64 * (2 if complex_valued else 1)
-    found = _solve(
-        A, Y, algorithm, noise_variance=noise, tol=1e-10, max_iter=100_000
-    )
+    found = _solve(A, Y, algorithm, noise_variance=noise, tol=1e-10, max_iter=100_000)
     projected = A.conj().T @ Y
     power = np.mean(np.abs(projected) ** 2, axis=1)
     gamma = np.maximum(power - noise, 0)
@@ -197,9 +195,7 @@ def test_candidates_are_those_of_the_formula(complex_valued):
     assert_allclose(
         square[outside], np.mean(np.abs(q) ** 2, axis=1)[outside], rtol=1e-8
     )
-    assert_allclose(
-        model.evidence, posterior(A, Y, gamma, 0.3)[2], rtol=1e-10
-    )
+    assert_allclose(model.evidence, posterior(A, Y, gamma, 0.3)[2], rtol=1e-10)
 
 
 def test_sequential_ends_where_no_single_change_helps():

@@ -33,6 +33,7 @@ def _nmse(found, coef):
 
 
 # ---- recovery ------------------------------------------------------------------------
+@pytest.mark.slow
 def test_defaults_recover_sparse_coefficients():
     results = []
     for seed in range(30):
@@ -44,6 +45,7 @@ def test_defaults_recover_sparse_coefficients():
     assert nmse <= 0.0012
 
 
+@pytest.mark.slow
 def test_noise_alone_selects_next_to_nothing():
     counts = []
     for seed in range(60):
@@ -53,6 +55,7 @@ def test_noise_alone_selects_next_to_nothing():
     assert np.mean(counts) <= 0.5
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_they_say():
     inside = []
     for seed in range(30):
@@ -191,7 +194,7 @@ def test_predictive_covariance_is_that_of_a_flat_intercept(algorithm):
     model = SparseBayesRegressor(algorithm, max_iter=5, tol=1.0).fit(X, y)
     active = model.active_
     A = np.column_stack([np.ones(20), X[:, active]])
-    gamma = np.append(1e10, 1 / model.lambda_[active])
+    gamma = np.append(1e4, 1 / model.lambda_[active])
     mean, covariance, _ = posterior(A, y, gamma, model.noise_variance_)
     new = np.random.RandomState(1).standard_normal((4, 40)) * 3
     B = np.column_stack([np.ones(4), new[:, active]])
@@ -420,21 +423,22 @@ def test_classifier_ends_at_a_mode():
     model = SparseBayesClassifier(1.0).fit(X, y)
     active = model.active_
     pi = expit(X @ model.coef_[0] + model.intercept_[0])
-    gradient = X[:, active].T @ (y - pi) - (model.lambda_ * model.coef_)[0, active]
+    prior = model.lambda_[0, active] * model.coef_[0, active]
+    gradient = X[:, active].T @ (y - pi) - prior
     assert_allclose(gradient, 0, atol=1e-4)
     assert_allclose((y - pi).sum(), 0, atol=1e-4)
 
 
 def test_classifier_probabilities_are_calibrated():
     rng = np.random.RandomState(0)
-    X = rng.standard_normal((20_500, 20))
+    X = rng.standard_normal((23_000, 20))
     truth = expit(2 * X[:, 0] - X[:, 1])
     y = (rng.uniform(size=len(X)) < truth).astype(int)
-    model = SparseBayesClassifier().fit(X[:500], y[:500])
-    p = model.predict_proba(X[500:])[:, 1]
+    model = SparseBayesClassifier().fit(X[:3000], y[:3000])
+    p = model.predict_proba(X[3000:])[:, 1]
     for low in (0.0, 0.25, 0.5, 0.75):
         inside = (p >= low) & (p < low + 0.25)
-        assert abs(p[inside].mean() - truth[500:][inside].mean()) < 0.06
+        assert abs(p[inside].mean() - truth[3000:][inside].mean()) < 0.06
 
 
 def test_classifier_on_separable_data_stays_finite():

@@ -52,7 +52,9 @@ def rank_one_am(tensor, sweeps=5000):
         for i in range(tensor.ndim):
             weights = np.ones(())
             for j, g in enumerate(factors):
-                weights = np.multiply.outer(weights, np.ones(len(g)) if j == i else 1 / g)
+                weights = np.multiply.outer(
+                    weights, np.ones(len(g)) if j == i else 1 / g
+                )
             axes = tuple(j for j in range(tensor.ndim) if j != i)
             factors[i] = (tensor * weights).sum(axis=axes) / np.prod(
                 [tensor.shape[j] for j in axes]

@@ -54,7 +54,7 @@ class KroneckerSparseCoder(
     noise_variance : "learn" or float, default="learn"
         The variance of the noise, if it is known.
 
-    max_iter : int, default=150
+    max_iter : int, default=500
         The largest number of iterations.
 
     tol : float, default=1e-4
@@ -171,7 +171,7 @@ class KroneckerSparseCoder(
         coupling=None,
         shared_support=False,
         noise_variance="learn",
-        max_iter=150,
+        max_iter=500,
         tol=1e-4,
         prune_tol=1e-3,
         n_jobs=None,
@@ -293,9 +293,7 @@ class KroneckerSparseCoder(
             margins = [np.zeros(n) for n in factors.columns]
             for values, a, u in zip(margins, found.active, found.margins, strict=True):
                 values[a] = u
-            codes = factors.posterior_mean(
-                Y, found.active, found.margins, found.noise
-            )
+            codes = factors.posterior_mean(Y, found.active, found.margins, found.noise)
             return {
                 "codes_": codes.T.astype(X.dtype, order="C"),
                 "factor_variances_": margins,

@@ -83,7 +83,7 @@ def kron_sparse_bayes(
     m_step: str = "auto",
     coupling: float | tuple | None = None,
     noise_variance: str | float = "learn",
-    max_iter: int = 150,
+    max_iter: int = 500,
     tol: float = 1e-4,
     prune_tol: float = 1e-3,
 ) -> KronSparseBayesResult:
@@ -123,7 +123,7 @@ def kron_sparse_bayes(
         The variance of the noise, if it is known: for complex data the mean of its
         squared modulus.
 
-    max_iter : int, default=150
+    max_iter : int, default=500
         The largest number of iterations.
 
     tol : float, default=1e-4

@@ -38,6 +38,11 @@ _KERNEL_CONSTRAINTS = {
 }
 
 
+def _canonical(X, y):
+    """Return an order of the rows that does not depend on how they are stored."""
+    return np.lexsort((y, *X.T[::-1]))
+
+
 class KernelBasis:
     """Kernels at distinct training points, in an order that rows do not change."""
 
@@ -120,7 +125,7 @@ class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
     Attributes
     ----------
     relevance_indices_ : ndarray of shape (n_relevance_vectors,)
-        The rows of X that are relevance vectors, in increasing order.
+        The rows of X that are relevance vectors, ordered by their values.
 
     relevance_vectors_ : ndarray of shape (n_relevance_vectors, n_features)
         The relevance vectors.
@@ -271,6 +276,9 @@ class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
                     "sample_weight must sum to more than 1, as weights count rows and "
                     f"the intercept takes one; got {weights.sum():.3g}."
                 )
+        order = _canonical(X, y)
+        X, y = np.ascontiguousarray(X[order]), y[order]
+        weights = None if weights is None else weights[order]
         rows, K = self._basis(X, weights)
         design = Design(K, weights, centre=self.fit_intercept)
         Y, mean = design.response(y.astype(np.float64)[:, None])
@@ -291,8 +299,8 @@ class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
         )
 
         def fitted(solution):
-            order = np.argsort(rows[solution.active])
-            indices = rows[solution.active][order]
+            by_place = np.argsort(solution.active)
+            places = rows[solution.active[by_place]]
             centre = 0.0 if mean is None else design.mean[solution.active]
             at_mean = 0.0 if mean is None else float(centre @ solution.mean[:, 0])
             intercept = 0.0 if mean is None else float(mean[0]) - at_mean
@@ -302,9 +310,9 @@ class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
                     None if mean is None else (centre, solution.noise / design.total)
                 ),
                 "_centres": X[rows[solution.active]],
-                "relevance_indices_": indices,
-                "relevance_vectors_": X[indices],
-                "dual_coef_": solution.mean[order, 0].astype(X.dtype),
+                "relevance_indices_": order[places],
+                "relevance_vectors_": X[places],
+                "dual_coef_": solution.mean[by_place, 0].astype(X.dtype),
                 "intercept_": X.dtype.type(intercept),
                 "noise_variance_": float(solution.noise),
                 "log_evidence_": float(solution.log_evidence),
@@ -434,7 +442,8 @@ class RVC(
         The classes.
 
     relevance_indices_ : ndarray of shape (n_relevance_vectors,)
-        The rows of X that are relevance vectors for any class, in increasing order.
+        The rows of X that are relevance vectors for any class, ordered by their
+        values.
 
     relevance_vectors_ : ndarray of shape (n_relevance_vectors, n_features)
         The relevance vectors.
@@ -576,22 +585,24 @@ class RVC(
                 max_subtasks=None,
                 sequential=False,
             )
+            order = _canonical(X, np.unique(y, return_inverse=True)[1])
+            X, y = np.ascontiguousarray(X[order]), y[order]
+            weights = None if weights is None else weights[order]
             rows, K = self._basis(X, weights)
             self._separate(K, y, weights, task)
             task.end()
             found = self._separations
             used = np.unique(np.concatenate([s.active for s in found]))
-            order = np.argsort(rows[used])
             self._separations = [
                 s._replace(active=np.searchsorted(used, s.active)) for s in found
             ]
             self._centres = X[rows[used]]
-            self.relevance_indices_ = rows[used][order]
-            self.relevance_vectors_ = X[self.relevance_indices_]
+            self.relevance_indices_ = order[rows[used]]
+            self.relevance_vectors_ = self._centres
             dual = np.zeros((len(found), len(used)), X.dtype)
             for i, s in enumerate(self._separations):
                 dual[i, s.active] = s.coef
-            self.dual_coef_ = dual[:, order]
+            self.dual_coef_ = dual
             self.intercept_ = np.array([s.intercept for s in found], X.dtype)
         return self
 
