@@ -281,7 +281,7 @@ def _product_of_sums(tensor):
 
 
 def _rank_one(tensor):
-    """Split off the first mode by its leading singular pair, and go on with the rest."""
+    """Split off the first mode by its leading singular pair; go on with the rest."""
     vectors, rest = [], tensor
     while rest.ndim > 1:
         matrix = rest.reshape(len(rest), -1)

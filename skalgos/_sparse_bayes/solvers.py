@@ -534,8 +534,8 @@ class _Everything:
     """The columns that are left of all, and their posterior under given variances.
 
     C is factored if more columns are left than rows, and the k x k matrix
-    ``I + G A^H A G / sigma^2`` with G the square roots of gamma if not: which of the two
-    is decided again after each pruning.
+    ``I + G A^H A G / sigma^2`` with G the square roots of gamma if not. Which one is
+    decided again after each pruning.
     """
 
     def __init__(self, design, Y, dof, active):

@@ -62,7 +62,7 @@ def test_design_is_the_weighted_centred_scaled_matrix(container, dtype):
 
 def test_columns_far_from_zero_keep_their_norms():
     rng = np.random.RandomState(0)
-    X = rng.standard_normal((50, 3)) + [1e6, 0, -1e7]
+    X = rng.standard_normal((50, 3)) + np.array([1e6, 0, -1e7])
     X = np.column_stack([X, np.full(50, 0.1)])
     design = Design(X, centre=True)
     assert_allclose(design.norms[:3], X[:, :3].std(axis=0) * np.sqrt(50), rtol=1e-8)

@@ -193,8 +193,8 @@ def kron_sparse_bayes(
     if not tensor and not flat:
         product = " x ".join(map(str, rows))
         raise ValueError(
-            f"Y must have shape {rows}, or ({product} = {np.prod(rows)},), and one more "
-            f"axis for several outputs, to match the rows of the factors; got "
+            f"Y must have shape {rows}, or ({product} = {np.prod(rows)},), and one "
+            "more axis for several outputs, to match the rows of the factors; got "
             f"{Y.shape}."
         )
     many = Y.ndim == len(rows) + 1 if tensor else Y.ndim == 2
