@@ -5,7 +5,7 @@ A radio channel from few pilots
 A base station estimates the channel from a mobile by way of a reflecting surface: 18
 angles at the surface, 18 at the mobile and 18 at the station make 5832 unknowns, and
 there are 288 measurements. The dictionary is a Kronecker product of three small ones,
-and the few angles in use are next to each other on each axis. Both are worth knowing.
+and the few angles in use are next to each other. Both are worth knowing.
 """
 
 # Authors: The skalgos developers
@@ -38,7 +38,7 @@ def kronecker(problem):
 
 def coupled(problem):
     """Recover with the Kronecker structure, and neighbours coupled."""
-    return kron_sparse_bayes(problem.factors, problem.Y, coupling=0.8).coef
+    return kron_sparse_bayes(problem.factors, problem.Y, coupling=(0.8, 0, 0.8)).coef
 
 
 methods = {"no structure": plain, "Kronecker": kronecker, "Kronecker, coupled": coupled}

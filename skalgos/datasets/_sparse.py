@@ -260,8 +260,9 @@ def make_irs_channel(
 
     A mobile station sends pilots, an intelligent reflecting surface passes them on with
     random phases that change from pattern to pattern, and a base station receives them.
-    Each angle, at the surface, the mobile and the base station, is one of a grid, and
-    the channel is a block of adjacent angles on each axis.
+    Each angle, at the surface, the mobile and the base station, is one of a grid. The
+    channel leaves the mobile at one angle, and is a block of adjacent angles at the
+    surface and the base station.
 
     Parameters
     ----------
@@ -284,7 +285,7 @@ def make_irs_channel(
         The number of antennas of the base station.
 
     spread : int, default=3
-        How many adjacent angles are in use, on each axis.
+        How many adjacent angles are in use at the surface and the base station.
 
     snr_db : float, default=12.0
         The ratio of the power of the measurements to that of the noise, in decibels.
@@ -333,10 +334,10 @@ def make_irs_channel(
     factors = [phases @ steering[0], pilots @ steering[1], steering[2]]
     values = np.ones(())
     support = []
-    for _ in factors:
-        first = rng.randint(n_grid - spread + 1)
-        support.append(np.arange(first, first + spread))
-        values = np.multiply.outer(values, normal(spread))
+    for width in (spread, 1, spread):
+        first = rng.randint(n_grid - width + 1)
+        support.append(np.arange(first, first + width))
+        values = np.multiply.outer(values, normal(width))
     coef = np.zeros((n_grid, n_grid, n_grid), complex)
     coef[np.ix_(*support)] = values
     return _measured(factors, coef, snr_db, normal), steering
