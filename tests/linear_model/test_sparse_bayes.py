@@ -192,16 +192,21 @@ def test_predictive_covariance_is_that_of_a_flat_intercept(algorithm):
     X, y, _ = make_sparse_recovery(20, 40, n_nonzero=3, random_state=0)
     X, y = X + 3, y + 5
     model = SparseBayesRegressor(algorithm, max_iter=5, tol=1.0).fit(X, y)
-    active = model.active_
-    A = np.column_stack([np.ones(20), X[:, active]])
-    gamma = np.append(1e4, 1 / model.lambda_[active])
-    mean, covariance, _ = posterior(A, y, gamma, model.noise_variance_)
+    active, gamma = model.active_, 1 / model.lambda_[model.active_]
+    A, ones = X[:, active], np.ones(20)
+    C = model.noise_variance_ * np.eye(20) + (A * gamma) @ A.T
+    inverse = np.linalg.inv(C)
+    information = ones @ inverse @ ones
+    b = ones @ inverse @ y / information
     new = np.random.RandomState(1).standard_normal((4, 40)) * 3
-    B = np.column_stack([np.ones(4), new[:, active]])
-    expected = B @ covariance @ B.T + model.noise_variance_ * np.eye(4)
+    B = new[:, active]
+    gain = (B * gamma) @ A.T @ inverse
+    left = 1 - gain @ ones
+    expected = (B * gamma) @ B.T - gain @ (A * gamma) @ B.T
+    expected += np.outer(left, left) / information + model.noise_variance_ * np.eye(4)
     predicted, cov = model.predict(new, return_cov=True)
-    assert_allclose(predicted, (B @ mean)[:, 0], rtol=1e-4)
-    assert_allclose(cov, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    assert_allclose(predicted, b + gain @ (y - b), rtol=1e-6)
+    assert_allclose(cov, expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max())
     std = model.predict(new, return_std=True)[1]
     assert_allclose(std**2, cov.diagonal(), rtol=1e-9)
 

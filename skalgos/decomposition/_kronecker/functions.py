@@ -181,7 +181,9 @@ def kron_sparse_bayes(
     rows = tuple(A.shape[0] for A in factors)
     strengths = checked_coupling(coupling, len(factors))
     checked_m_step(m_step, strengths)
-    if np.ma.isMaskedArray(Y) or np.isnan(np.asarray(Y)).any():
+    masked = np.ma.isMaskedArray(Y)
+    values = np.asarray(Y)
+    if masked or (values.dtype.kind in "fc" and np.isnan(values).any()):
         raise ValueError(
             "Y has missing measurements, masked or NaN: the dictionary is then no "
             "Kronecker product. Use skalgos.linear_model.sparse_bayes with the rows "
