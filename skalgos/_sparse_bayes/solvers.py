@@ -86,6 +86,8 @@ def _cholesky(matrix):
 
 def _inverse(factor):
     """Return the inverse of a lower factor."""
+    if not factor.size:
+        return factor
     trtri = lapack.ztrtri if factor.dtype.kind == "c" else lapack.dtrtri
     return trtri(factor, lower=1)[0]
 
