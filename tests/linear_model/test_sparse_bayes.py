@@ -17,7 +17,6 @@ from skalgos.linear_model import (
     complex_to_real,
     sparse_bayes,
 )
-from tests.reference.sparse_bayes import posterior
 
 ALGORITHMS = ["sequential", "em", "mm", "mackay"]
 
