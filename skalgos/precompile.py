@@ -29,9 +29,21 @@ def _kmedoids(dtype):
     swap_certificate(distances, result.medoid_indices)
 
 
+def _sparse_bayes(dtype):
+    """Recover a sparse vector; only the sequential algorithm compiles anything."""
+    from skalgos.linear_model import sparse_bayes
+
+    A = np.random.RandomState(0).standard_normal((20, 30)).astype(dtype)
+    sparse_bayes(A, A[:, 0] + A[:, 1])
+
+
 _TASKS = {
     f"k-medoids, {dtype.__name__}": (_kmedoids, dtype)
     for dtype in (np.float64, np.float32)
+}
+_TASKS |= {
+    f"sparse Bayes, {dtype.__name__}": (_sparse_bayes, dtype)
+    for dtype in (np.float64, np.complex128)
 }
 
 

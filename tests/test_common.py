@@ -31,6 +31,26 @@ VARIANTS = {
         {"n_init": 2, "n_jobs": 2},
         {"warm_start": True},
     ],
+    "KroneckerSparseCoder": [
+        {"m_step": "am"},
+        {"m_step": "kl", "shared_support": True},
+        {"m_step": "mm", "coupling": 0.5},
+        {"m_step": "svd", "n_jobs": 2, "noise_variance": 0.01},
+    ],
+    "RVC": [{"kernel": "poly", "class_weight": "balanced", "n_jobs": 2}],
+    "RVR": [{"kernel": "laplacian", "fit_intercept": False}, {"noise_variance": 0.1}],
+    "SparseBayesClassifier": [
+        {"inclusion_threshold": 1.0, "class_weight": "balanced", "n_jobs": 2},
+    ],
+    "SparseBayesRegressor": [
+        {"algorithm": "em"},
+        {"algorithm": "mm"},
+        {"algorithm": "mackay"},
+        {"coupling": 0.5},
+        {"fit_intercept": False, "inclusion_threshold": 1.0},
+        {"n_noise_starts": 4, "warm_start": True},
+        {"noise_variance": 0.1},
+    ],
 }
 
 # scikit-learn's clustering checks hand a pairwise estimator a table of features, which
@@ -76,5 +96,7 @@ def test_tags_weaken_nothing(estimator):
     assert not tags._skip_test
     assert tags.requires_fit
     assert tags.input_tags.two_d_array
-    assert tags.input_tags.pairwise == (estimator.metric == "precomputed")
+    assert tags.input_tags.pairwise == (
+        estimator.get_params().get("metric") == "precomputed"
+    )
     assert not tags.input_tags.allow_nan

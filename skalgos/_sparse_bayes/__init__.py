@@ -1,0 +1,1 @@
+"""Sparse Bayesian recovery: the core under linear_model and decomposition."""

@@ -1,0 +1,727 @@
+"""Sparse Bayesian learning: greedy from nothing, or iterative from everything.
+
+The model, in units in which the columns of A and the responses have been standardised:
+
+    Y = A X + noise,   x_j ~ N(0, gamma_j),   noise ~ N(0, sigma^2),
+
+with one variance for each row of X, shared by the L columns of Y. With
+``C = sigma^2 I + A Gamma A^H`` the cost is
+
+    J = L ln det C + tr(Y^H C^-1 Y),
+
+where C acts on ``dof`` dimensions: those of the weighted rows, less one for a mean that
+was taken out. The log evidence is ``-(J + dof L ln(2 pi)) / 2`` for real data and
+``-(J + dof L ln(pi))`` for complex. Throughout,
+
+    q = A^H C^-1 Y,   s = diag(A^H C^-1 A),   mu = gamma q,
+    diag(Sigma) = gamma - gamma^2 s.
+
+The covariance Sigma of all p coefficients is never formed.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import blas, lapack
+from scipy.stats import chi2
+
+# The noise variance stays above this share of the mean square of the responses.
+NOISE_FLOOR = 1e-12
+# Where the noise starts if it is to be learned.
+NOISE_START = 0.1
+# A column with less than this share of itself outside the active ones is not a
+# candidate: what is left of it is rounding.
+DEPENDENT = 1e-9
+# A start is given up when what it promises has not risen for so many rounds: more if
+# little is explained so far, as what comes first may have to go again.
+PATIENCE = {False: 6, True: 2}
+
+
+class Recovery(NamedTuple):
+    """Where a solver ended, in standardised units.
+
+    ``mean`` (k, L), ``gamma`` and ``active`` (k,) describe the columns that are left.
+    The covariance of the active coefficients is ``root root^H`` if ``root`` is not
+    None, else ``G (I - W^H W) G`` with G the square roots of gamma on a diagonal and
+    ``W`` of shape (n, k).
+    """
+
+    active: np.ndarray
+    mean: np.ndarray
+    gamma: np.ndarray
+    root: np.ndarray | None
+    W: np.ndarray | None
+    noise: float
+    log_evidence: float
+    scores: list
+    n_iter: int
+    converged: bool
+
+
+def log_evidence(J, dof, n_outputs, is_complex):
+    """Return the log evidence that belongs to a cost."""
+    if is_complex:
+        return -(J + dof * n_outputs * np.log(np.pi))
+    return -0.5 * (J + dof * n_outputs * np.log(2 * np.pi))
+
+
+def universal_threshold(n_columns, n_outputs, is_complex, expected_false_inclusions):
+    """Return the least ``mean |q|^2 / s`` at which a column enters.
+
+    Were there nothing but noise, ``r L |q|^2 / s`` would have a chi-squared
+    distribution with r L degrees of freedom, r = 2 for complex data: at this threshold
+    so many of the columns would enter by chance.
+    """
+    freedom = n_outputs * (2 if is_complex else 1)
+    share = min(expected_false_inclusions / max(n_columns, 1), 1.0)
+    return max(1.0, float(chi2.isf(share, freedom)) / freedom)
+
+
+def _cholesky(matrix):
+    """Return the lower factor, or None if the matrix is not positive definite."""
+    potrf = lapack.zpotrf if matrix.dtype.kind == "c" else lapack.dpotrf
+    factor, info = potrf(matrix, lower=1, clean=1)
+    return factor if info == 0 else None
+
+
+def _inverse(factor):
+    """Return the inverse of a lower factor."""
+    if not factor.size:
+        return factor
+    trtri = lapack.ztrtri if factor.dtype.kind == "c" else lapack.dtrtri
+    return trtri(factor, lower=1)[0]
+
+
+def _square(values):
+    """Return the sum of squared moduli of each row."""
+    if values.dtype.kind == "c":
+        return np.einsum("ij,ij->i", values.real, values.real) + np.einsum(
+            "ij,ij->i", values.imag, values.imag
+        )
+    return np.einsum("ij,ij->i", values, values)
+
+
+# ---- sequential ----------------------------------------------------------------------
+class Gram:
+    """Inner products of all columns with those that were active at some time.
+
+    Parameters
+    ----------
+    design : Design
+    Y : ndarray of shape (n, L)
+
+    Attributes
+    ----------
+    correlation : ndarray of shape (p, L)
+        Inner products with the responses.
+    columns : ndarray of shape (n, slots)
+    products : ndarray of shape (p, slots)
+    """
+
+    def __init__(self, design, Y):
+        self.design = design
+        self.Y = Y
+        self.energy = float(_square(Y).sum())
+        self.correlation = design.adjoint(Y)
+        self.slot = np.full(design.shape[1], -1)
+        self.size = 0
+        self.columns = np.empty((design.shape[0], 0), design.dtype, order="F")
+        self.products = np.empty((design.shape[1], 0), design.dtype, order="F")
+
+    def add(self, indices, columns=None):
+        """Compute what is missing for these columns; their slots are in ``slot``."""
+        missing = self.slot[indices] < 0
+        indices = indices[missing]
+        if not len(indices):
+            return
+        if columns is None:
+            columns = self.design.columns(indices)
+        else:
+            columns = columns[:, missing]
+        end = self.size + len(indices)
+        if end > self.columns.shape[1]:
+            room = max(end, self.size + self.size // 2, 16)
+            self.columns = self._grown(self.columns, room)
+            self.products = self._grown(self.products, room)
+        self.columns[:, self.size : end] = columns
+        self.products[:, self.size : end] = self.design.adjoint(columns)
+        self.slot[indices] = np.arange(self.size, end)
+        self.size = end
+
+    def _grown(self, array, room):
+        grown = np.empty((array.shape[0], room), array.dtype, order="F")
+        grown[:, : self.size] = array[:, : self.size]
+        return grown
+
+    def taken(self, slots):
+        """Return columns and products of some slots; views where that is possible."""
+        if np.array_equal(slots, np.arange(len(slots))):
+            return self.columns[:, : len(slots)], self.products[:, : len(slots)]
+        return self.columns[:, slots], self.products[:, slots]
+
+
+class _Model:
+    """The active columns, and their posterior."""
+
+    def __init__(self, gram, dof, threshold, noise, learn_noise):
+        self.gram = gram
+        self.dof = dof
+        self.threshold = threshold
+        self.n_outputs = gram.Y.shape[1]
+        self.is_complex = gram.correlation.dtype.kind == "c"
+        self.active = np.empty(0, np.intp)
+        self.alpha = np.empty(0)
+        self.noise = noise
+        self.learn_noise = learn_noise
+        # What a column must add to the evidence to be let in by the threshold.
+        per_column = threshold - 1 - np.log(threshold)
+        self.penalty = self.n_outputs * per_column * (1.0 if self.is_complex else 0.5)
+
+    def state(self):
+        return self.active.copy(), self.alpha.copy(), self.noise
+
+    def restore(self, state):
+        self.active, self.alpha, self.noise = (
+            state[0].copy(),
+            state[1].copy(),
+            state[2],
+        )
+        self.gather()
+        self.factor()
+
+    def gather(self):
+        """Look up what belongs to the active columns."""
+        slots = self.gram.slot[self.active]
+        order = np.argsort(slots)
+        self.active, self.alpha = self.active[order], self.alpha[order]
+        self.columns, self.products = self.gram.taken(slots[order])
+        self.inner = self.products[self.active]
+        self.cross = self.gram.correlation[self.active]
+
+    def factor(self):
+        """Compute posterior, residual and evidence at the current parameters."""
+        beta = 1.0 / self.noise
+        k = len(self.active)
+        if k == 0:
+            self.root = self.sigma = np.empty((0, 0), self.inner.dtype)
+            self.mu = np.empty((0, self.n_outputs), self.inner.dtype)
+            self.residual = self.gram.energy
+            log_det = 0.0
+            prior = 0.0
+        else:
+            # With unit diagonal whatever the precisions are.
+            units = 1.0 / np.sqrt(beta + self.alpha)
+            precision = (beta * units[:, None]) * self.inner * units
+            precision[np.diag_indices(k)] = 1.0
+            factor = _cholesky(precision)
+            while factor is None:
+                precision[np.diag_indices(k)] += 1e-12 * k
+                factor = _cholesky(precision)
+            self.root = _inverse(factor).conj().T * units[:, None]
+            self.sigma = np.ascontiguousarray(self.root @ self.root.conj().T)
+            self.mu = beta * (self.sigma @ self.cross)
+            rest = self.gram.Y - self.columns @ self.mu
+            self.residual = float(_square(rest).sum())
+            prior = float(self.alpha @ _square(self.mu))
+            log_det = (
+                2 * np.log(factor.diagonal().real).sum()
+                + np.log1p(beta / self.alpha).sum()
+            )
+        J = self.n_outputs * (log_det + self.dof * np.log(self.noise))
+        J += beta * self.residual + prior
+        self.evidence = log_evidence(J, self.dof, self.n_outputs, self.is_complex)
+        self.score = self.evidence - self.penalty * k
+        diagonal = self.sigma.diagonal().real
+        self.effective = float(np.sum(1 - self.alpha * diagonal))
+
+    def noise_steps(self):
+        """Return the fixed-point step of the noise, and the EM step behind it."""
+        mean_square = self.residual / self.n_outputs
+        fixed = mean_square / max(self.dof - self.effective, 1e-3 * self.dof)
+        careful = (mean_square + self.noise * self.effective) / self.dof
+        return max(fixed, NOISE_FLOOR), max(careful, NOISE_FLOOR)
+
+    def settle(self, tol, max_sweeps):
+        """Go to a local optimum of precisions and noise; only deletions, no additions.
+
+        The score never falls: deletions and new precisions are optimal one by one, and
+        a step of the noise that lowers it is replaced with the one of EM, which cannot.
+        """
+        from skalgos._sparse_bayes.kernels import sweep
+
+        self.gather()
+        self.factor()
+        for _ in range(max_sweeps):
+            k = len(self.active)
+            deleted = np.zeros(k, bool)
+            change = 0.0
+            if k:
+                change = sweep(
+                    self.sigma,
+                    self.mu,
+                    self.alpha,
+                    self.threshold,
+                    0.1 * tol,
+                    np.empty(k, self.sigma.dtype),
+                    deleted,
+                )
+            if deleted.any():
+                self.active = self.active[~deleted]
+                self.alpha = self.alpha[~deleted]
+                self.gather()
+            if change > 0.0:
+                self.factor()
+            moved = 0.0
+            if self.learn_noise:
+                before, score = self.noise, self.score
+                fixed, careful = self.noise_steps()
+                moved = abs(np.log(fixed / before))
+                if moved > 0.01 * tol:
+                    self.noise = fixed
+                    self.factor()
+                    if self.score < score:
+                        self.noise = careful
+                        self.factor()
+            if change < tol and moved < 0.1 * tol:
+                return
+
+    def released_score(self):
+        """Return the score at the noise that fits, and that noise; change nothing."""
+        frozen = self.noise
+        for _ in range(4):
+            self.noise = self.noise_steps()[0]
+            self.factor()
+        released = self.score, self.noise
+        self.noise = frozen
+        self.factor()
+        return released
+
+    def candidates(self):
+        """Return s and the mean of |q|^2 of all columns; s = 0 for those ruled out."""
+        beta = 1.0 / self.noise
+        p = len(self.gram.correlation)
+        s = np.full(p, beta)
+        q = self.gram.correlation
+        k = len(self.active)
+        if k:
+            q = q - self.products @ self.mu
+            trmm = blas.ztrmm if self.is_complex else blas.dtrmm
+            step = max(256, (1 << 18) // k)
+            # root is upper triangular up to its row scaling.
+            for i in range(0, p, step):
+                block = np.array(self.products[i : i + step], order="F")
+                block = trmm(1.0, self.root, block, side=1, overwrite_b=1)
+                s[i : i + step] -= beta * beta * _square(block)
+        s[s < DEPENDENT * beta] = 0.0
+        s[self.active] = 0.0
+        s[self.gram.design.scale == 0] = 0.0
+        return s, beta * beta * _square(q) / self.n_outputs
+
+    def propose(self, max_active, single):
+        """Return columns that would raise the score, and their precisions.
+
+        The best one, and others that do nearly as well and are nearly orthogonal to
+        those already taken: at most as many as are active, and at least four.
+        """
+        s, square = self.candidates()
+        ratio = np.divide(square, s, out=np.zeros(len(s)), where=s > 0)
+        room = max_active - len(self.active)
+        above = np.flatnonzero(ratio > self.threshold * (1 + 1e-9))
+        if not len(above) or room <= 0:
+            return np.empty(0, np.intp), np.empty(0), None
+        size = 1 if single else min(max(4, len(self.active)), room)
+        gain = ratio[above] - 1 - np.log(ratio[above])
+        above = above[gain >= 0.25 * gain.max()]
+        order = np.lexsort((above, -ratio[above]))[: 3 * size if size > 1 else 1]
+        best = above[order]
+        columns = self.gram.design.columns(best)
+        if len(best) > 1:
+            overlap = np.abs(columns.conj().T @ columns)
+            chosen = [0]
+            for i in range(1, len(best)):
+                if len(chosen) == size:
+                    break
+                if overlap[i, chosen].max() < 0.5:
+                    chosen.append(i)
+            best, columns = best[chosen], columns[:, chosen]
+        return best, s[best] ** 2 / (square[best] - s[best]), columns
+
+
+def sequential(
+    gram,
+    *,
+    dof,
+    threshold,
+    noise,
+    learn_noise,
+    max_active,
+    max_iter,
+    tol,
+    start=None,
+    lookahead=False,
+    on_round=None,
+):
+    """Add columns in batches while that raises the score, and drop those that do not.
+
+    The score is the log evidence less a constant for each active column, such that one
+    column alone raises it exactly if ``mean |q|^2 / s`` exceeds ``threshold``; with
+    threshold 1 the constant is 0. It never falls from one round to the next.
+
+    Parameters
+    ----------
+    gram : Gram
+    dof : float
+    threshold : float
+        At least 1.
+    noise : float
+        The noise variance, or where it starts.
+    learn_noise : bool
+    max_active : int
+    max_iter : int
+        The largest number of rounds.
+    tol : float
+        A round settles when no log precision changes by more.
+    start : (active, gamma) or None
+    lookahead : bool
+        With a noise variance that is not learned: watch the score that there would
+        be if it were, stop when that rises no more, and go back to its maximum.
+    on_round : callable or None
+        ``on_round() -> end``; ``end(recovery) -> stop`` where ``recovery()`` returns
+        the result so far.
+
+    Returns
+    -------
+    recovery : Recovery
+    """
+    model = _Model(gram, dof, threshold, noise, learn_noise)
+    if start is not None and len(start[0]):
+        gram.add(start[0])
+        model.active, model.alpha = start[0].copy(), 1.0 / start[1]
+    model.settle(tol, 100)
+    scores = [model.score]
+    n_iter, converged, idle = 0, False, 0
+    largest, kept, waited, patience = -np.inf, None, 0, 0
+
+    def recovery():
+        return Recovery(
+            model.active,
+            model.mu,
+            1.0 / model.alpha,
+            model.root,
+            None,
+            model.noise,
+            model.evidence,
+            scores,
+            n_iter,
+            converged,
+        )
+
+    while n_iter < max_iter:
+        end = None if on_round is None else on_round()
+        n_iter += 1
+        single = False
+        while True:
+            before = model.state()
+            new, alpha, columns = model.propose(max_active, single)
+            if not len(new):
+                converged = True
+                break
+            gram.add(new, columns)
+            model.active = np.concatenate([model.active, new])
+            model.alpha = np.concatenate([model.alpha, alpha])
+            model.settle(tol, 20)
+            if model.score > scores[-1]:
+                break
+            model.restore(before)
+            # One column alone cannot lower the score, but for rounding.
+            converged = single or len(new) == 1
+            if converged:
+                break
+            single = True
+        scores.append(model.score)
+        idle = idle + 1 if scores[-1] - scores[-2] < 1e-3 * tol else 0
+        converged |= idle >= 4
+        if lookahead:
+            score, released = model.released_score()
+            waited += 1
+            if score > largest:
+                largest, kept, waited = score, model.state(), 0
+                patience = PATIENCE[released < NOISE_START]
+            elif waited == patience:
+                break
+        if (end is not None and end(recovery)) or converged:
+            break
+    if lookahead and kept is not None:
+        model.restore(kept)
+    elif converged:
+        # Rounds end early; the last one need not.
+        before = model.state(), model.score
+        model.settle(tol, 1000)
+        if model.score < before[1]:
+            model.restore(before[0])
+        scores[-1] = model.score
+    return recovery()
+
+
+def noise_starts(
+    gram, *, n_starts, dof, threshold, max_active, max_iter, tol, on_round=None
+):
+    """Run :func:`sequential` from several frozen noise variances, and keep the best.
+
+    Where the non-zeros are a large share of the rows, what is not explained yet looks
+    like noise, and a noise variance that is learned from the start stays too large. So
+    after a run that learns it from the start, it is held at a hundredth, a thousandth,
+    ... of the mean square until nothing is added, and learned from there. The run with
+    the largest score is kept.
+
+    Parameters
+    ----------
+    gram : Gram
+        Its columns are shared by all starts.
+    n_starts : int
+    dof, threshold, max_active, max_iter, tol, on_round :
+        As in :func:`sequential`.
+
+    Returns
+    -------
+    recovery : Recovery
+    """
+    stopped = False
+
+    def watched():
+        end = on_round()
+
+        def watched_end(recovery):
+            nonlocal stopped
+            stopped = stopped or bool(end(recovery))
+            return stopped
+
+        return watched_end
+
+    common = {"dof": dof, "threshold": threshold, "max_iter": max_iter}
+    common |= {"on_round": None if on_round is None else watched}
+    best = None
+    for i in range(n_starts):
+        if stopped:
+            break
+        noise = NOISE_START * 10.0**-i
+        start = None
+        if i > 0:
+            frozen = sequential(
+                gram,
+                noise=noise,
+                learn_noise=False,
+                max_active=min(max_active, int(dof) // 2),
+                tol=max(tol, 0.1),
+                lookahead=True,
+                **common,
+            )
+            start = frozen.active, frozen.gamma
+        run = sequential(
+            gram,
+            noise=noise,
+            learn_noise=True,
+            max_active=max_active,
+            tol=tol,
+            start=start,
+            **common,
+        )
+        if best is None or run.scores[-1] > best.scores[-1]:
+            best = run
+    return best
+
+
+# ---- iterative -----------------------------------------------------------------------
+class _Everything:
+    """The columns that are left of all, and their posterior under given variances.
+
+    C is factored if more columns are left than rows, and the k x k matrix
+    ``I + G A^H A G / sigma^2`` with G the square roots of gamma if not. Which one is
+    decided again after each pruning.
+    """
+
+    def __init__(self, design, Y, dof, active):
+        self.design = design
+        self.Y = Y
+        self.dof = dof
+        self.n, self.n_outputs = Y.shape
+        self.active = active
+        self.dense = not hasattr(design.X, "toarray")
+        self.inner = None
+        self.A = design.columns(active) if self.dense else None
+        self._prepare()
+
+    def _prepare(self):
+        if self.inner is None and len(self.active) < self.n:
+            if self.A is None:
+                self.A = self.design.columns(self.active)
+            self.inner = self.A.conj().T @ self.A
+            self.cross = self.A.conj().T @ self.Y
+
+    def restrict(self, keep):
+        self.active = self.active[keep]
+        if self.A is not None:
+            self.A = np.asfortranarray(self.A[:, keep])
+        if self.inner is not None:
+            self.inner = self.inner[np.ix_(keep, keep)]
+            self.cross = self.cross[keep]
+        self._prepare()
+
+    def _blocks(self):
+        """Yield slices and columns; sparse data become dense a block at a time."""
+        if self.A is not None:
+            yield slice(None), self.A
+            return
+        for part in self.design._parts(np.arange(len(self.active))):
+            yield slice(part[0], part[-1] + 1), self.design.columns(self.active[part])
+
+    def posterior(self, gamma, noise):
+        """Set the mean, the diagonal of the covariance, s, and what follows."""
+        self.gamma, self.noise = gamma, noise
+        if self.inner is not None:
+            self._small(gamma, noise)
+        else:
+            self._large(gamma, noise)
+        J = self.n_outputs * (self.log_det + self.dof * np.log(noise)) + self.fit
+        self.evidence = log_evidence(
+            J, self.dof, self.n_outputs, self.design.dtype == np.complex128
+        )
+
+    def _small(self, gamma, noise):
+        root = np.sqrt(gamma)
+        k = len(gamma)
+        B = (root[:, None] / noise) * self.inner * root
+        B[np.diag_indices(k)] += 1.0
+        factor = _cholesky(B)
+        self.factor_inverse = _inverse(factor)
+        inverse = self.factor_inverse
+        diagonal = _square(inverse.conj().T)
+        self.variance = gamma * diagonal
+        self.s = (1.0 - diagonal) / gamma
+        scaled = root[:, None] * self.cross / noise
+        self.mean = root[:, None] * (inverse.conj().T @ (inverse @ scaled))
+        rest = self.Y - self.A @ self.mean
+        self.residual = float(_square(rest).sum())
+        self.effective = float(np.sum(1.0 - diagonal))
+        self.log_det = 2 * float(np.log(factor.diagonal().real).sum())
+        self.fit = self.residual / noise + float(_square(self.mean) @ (1 / gamma))
+
+    def _large(self, gamma, noise):
+        C = np.zeros((self.n, self.n), self.design.dtype)
+        for part, block in self._blocks():
+            C += (block * (gamma[part] / noise)) @ block.conj().T
+        C[np.diag_indices(self.n)] += 1.0
+        factor = _cholesky(C)
+        inverse = _inverse(factor) / np.sqrt(noise)
+        self.rotation = inverse
+        z = inverse @ self.Y
+        k = len(gamma)
+        q = np.empty((k, self.n_outputs), self.Y.dtype)
+        self.s = np.empty(k)
+        for part, block in self._blocks():
+            V = inverse @ block
+            q[part] = V.conj().T @ z
+            self.s[part] = _square(V.T)
+        self.mean = gamma[:, None] * q
+        self.variance = gamma * np.maximum(1.0 - gamma * self.s, 0.0)
+        rest = noise * (inverse.conj().T @ z)
+        self.residual = float(_square(rest).sum())
+        self.effective = float(gamma @ self.s)
+        self.log_det = 2 * float(np.log(factor.diagonal().real).sum())
+        self.fit = float(_square(z).sum())
+
+    def covariance(self):
+        """Return ``root, None`` or ``None, W`` as :class:`Recovery` has them."""
+        root = np.sqrt(self.gamma)
+        if self.inner is not None:
+            return root[:, None] * self.factor_inverse.conj().T, None
+        W = np.empty((self.n, len(root)), self.design.dtype)
+        for part, block in self._blocks():
+            W[:, part] = self.rotation @ block * root[part]
+        return None, W
+
+
+def iterative(
+    design,
+    Y,
+    *,
+    prior,
+    active,
+    update,
+    dof,
+    noise,
+    learn_noise,
+    max_iter,
+    tol,
+    prune_tol,
+    on_round=None,
+):
+    """Start with all columns, and let the variances of most go to zero.
+
+    Parameters
+    ----------
+    design : Design
+    Y : ndarray of shape (n, L)
+    prior : Free, Tied or Separable
+        The variances of the active columns; changed in place.
+    active : ndarray of int
+    update : {"em", "mm", "mackay"}
+        "em" and "mm" never lower the evidence, "mackay" promises nothing.
+    dof, noise, learn_noise, max_iter, on_round :
+        As in :func:`sequential`.
+    tol : float
+        Stop when the variances change by a smaller share of them.
+    prune_tol : float
+        Only variances below this share of the largest are dropped.
+
+    Returns
+    -------
+    recovery : Recovery
+    """
+    model = _Everything(design, Y, dof, active)
+    gamma = prior.gamma
+    model.posterior(gamma, noise)
+    scores, n_iter, converged = [model.evidence], 0, False
+
+    def recovery():
+        root, W = model.covariance()
+        return Recovery(
+            model.active,
+            model.mean,
+            model.gamma,
+            root,
+            W,
+            model.noise,
+            model.evidence,
+            scores,
+            n_iter,
+            converged,
+        )
+
+    while n_iter < max_iter and len(gamma):
+        end = None if on_round is None else on_round()
+        n_iter += 1
+        square = _square(model.mean) / model.n_outputs
+        prior.step(update, square, model.variance, model.s)
+        if learn_noise:
+            share = model.residual / model.n_outputs
+            fixed = share / max(dof - model.effective, 1e-3 * dof)
+            if update == "em":
+                fixed = (share + noise * model.effective) / dof
+            elif update == "mm":
+                # The bound that "mm" lowers, lowered in the noise variance too.
+                fixed = np.sqrt(noise * fixed)
+            noise = max(fixed, NOISE_FLOOR)
+        new = prior.gamma
+        change = np.linalg.norm(new - gamma) / max(np.linalg.norm(new), 1e-300)
+        keep = prior.prune(prune_tol, gamma, square, model.s)
+        if not keep.all():
+            model.restrict(keep)
+        gamma = prior.gamma
+        model.posterior(gamma, noise)
+        scores.append(model.evidence)
+        converged = bool(change < tol)
+        if (end is not None and end(recovery)) or converged:
+            break
+    converged |= not len(gamma)
+    return recovery()

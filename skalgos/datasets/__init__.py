@@ -1,0 +1,15 @@
+"""Generators of data with a known truth."""
+
+from skalgos.datasets._sparse import (
+    make_ecg_like,
+    make_irs_channel,
+    make_kronecker_sparse,
+    make_sparse_recovery,
+)
+
+__all__ = [
+    "make_ecg_like",
+    "make_irs_channel",
+    "make_kronecker_sparse",
+    "make_sparse_recovery",
+]

@@ -1,0 +1,1 @@
+"""Sparse Bayesian codes over Kronecker products of dictionaries."""

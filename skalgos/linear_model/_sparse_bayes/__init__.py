@@ -1,0 +1,1 @@
+"""Sparse Bayesian regression and classification, and relevance vector machines."""
