@@ -34,7 +34,7 @@ VARIANTS = {
     "KroneckerSparseCoder": [
         {"m_step": "am"},
         {"m_step": "kl", "shared_support": True},
-        {"m_step": "mm", "coupling": 0.5},
+        {"m_step": "mm", "coupling": 0.5, "tol": 1e-2},
         {"m_step": "svd", "n_jobs": 2, "noise_variance": 0.01},
     ],
     "RVC": [{"kernel": "poly", "class_weight": "balanced", "n_jobs": 2}],

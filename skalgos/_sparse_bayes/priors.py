@@ -34,6 +34,11 @@ def _ratio(num, den):
     return np.divide(num, den, out=np.zeros_like(num), where=den > 0)
 
 
+def _over_square(num, u):
+    """Return num / u^2, without underflow; zero where u is."""
+    return _ratio(_ratio(num, u), u)
+
+
 class Free:
     """A variance for each column.
 
@@ -107,8 +112,8 @@ class Tied:
         num = square + variance if update == "em" else square
         for _ in range(INNER_STEPS):
             u = C @ g
-            den = 1 / u if update == "em" else s
-            g = g * np.sqrt(_ratio(C.T @ (num / u**2), C.T @ den))
+            den = _ratio(np.ones_like(u), u) if update == "em" else s
+            g = g * np.sqrt(_ratio(C.T @ _over_square(num, u), C.T @ den))
         self.g = g
 
     def prune(self, tol, gamma, square, s):
@@ -117,7 +122,7 @@ class Tied:
         That is what is small, and whose columns taken together would do without. The
         other arguments belong to the posterior before the step.
         """
-        slope = self.C.T @ (s * (1 - gamma * s) - square / gamma**2)
+        slope = self.C.T @ (s * (1 - gamma * s) - _over_square(square, gamma))
         largest = self.g.max(initial=0.0)
         kept = (self.g >= tol * largest) | (slope < 0)
         kept &= self.g > UNDERFLOW * largest
@@ -236,8 +241,8 @@ class Separable:
                 self.factors[i] = np.sqrt(_ratio(num, den))
             return
         u = C @ g
-        slope = den / u if np.ndim(den) == 0 else den
-        self.factors[i] = g * np.sqrt(_ratio(C.T @ (num / u**2), C.T @ slope))
+        slope = den * _ratio(np.ones_like(u), u) if np.ndim(den) == 0 else den
+        self.factors[i] = g * np.sqrt(_ratio(C.T @ _over_square(num, u), C.T @ slope))
 
     def _balance(self):
         """Give all factors the same largest value; their product stays as it is."""

@@ -27,6 +27,9 @@ from scipy.stats import chi2
 
 # The noise variance stays above this share of the mean square of the responses.
 NOISE_FLOOR = 1e-12
+# The same where C itself is factored, whose condition is one over this: below, rounding
+# would show in the coefficients.
+DENSE_NOISE_FLOOR = 1e-7
 # Where the noise starts if it is to be learned.
 NOISE_START = 0.1
 # A column with less than this share of itself outside the active ones is not a
@@ -711,7 +714,7 @@ def iterative(
             elif update == "mm":
                 # The bound that "mm" lowers, lowered in the noise variance too.
                 fixed = np.sqrt(noise * fixed)
-            noise = max(fixed, NOISE_FLOOR)
+            noise = max(fixed, DENSE_NOISE_FLOOR)
         new = prior.gamma
         change = np.linalg.norm(new - gamma) / max(np.linalg.norm(new), 1e-300)
         keep = prior.prune(prune_tol, gamma, square, model.s)
