@@ -92,6 +92,8 @@ _PAGES = {
     "joblib.": "https://joblib.readthedocs.io/en/stable/generated/{}.html",
 }
 _LABELS = {
+    "accuracy_score": ("modules/model_evaluation.html#accuracy-score", "accuracy"),
+    "r2_score": ("modules/model_evaluation.html#r2-score", "R2 score"),
     "metadata_routing": ("metadata_routing.html", "metadata routing"),
     "df_output_transform": ("modules/df_output_transform.html", "output containers"),
     "sphx_glr_auto_examples_miscellaneous_plot_set_output.py": (

@@ -1,6 +1,7 @@
 """Generators of data with a known truth."""
 
 from skalgos.datasets._sparse import (
+    KroneckerProblem,
     make_ecg_like,
     make_irs_channel,
     make_kronecker_sparse,
@@ -8,6 +9,7 @@ from skalgos.datasets._sparse import (
 )
 
 __all__ = [
+    "KroneckerProblem",
     "make_ecg_like",
     "make_irs_channel",
     "make_kronecker_sparse",

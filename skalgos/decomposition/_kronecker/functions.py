@@ -87,9 +87,10 @@ def kron_sparse_bayes(
     tol: float = 1e-4,
     prune_tol: float = 1e-3,
 ) -> KronSparseBayesResult:
-    """Recover a sparse x from ``y = (A_1 x ... x A_I) x + noise``, Kronecker product.
+    """Recover sparse coefficients of a Kronecker product of dictionaries.
 
-    The prior variances are an outer product of a vector for each factor, so that the
+    The model is ``y = (A_1 x ... x A_I) x + noise``, with the Kronecker product. The
+    prior variances are an outer product of a vector for each factor, so that the
     non-zeros are where all of these are not zero. Neither the Kronecker product of the
     factors nor a covariance is ever formed: memory is that of a few tensors of the
     coefficients and of the measurements.
