@@ -100,19 +100,19 @@ def _fit_and_count(n_jobs):
     """Fit in this process and return how many threads ran starts of it."""
     seen = set()
 
-    from skalgos.cluster._kmedoids import solvers
+    from skalgos.cluster._kmedoids.variants import METHODS
 
-    original = solvers.fasterpam
+    original = METHODS["fasterpam"]
 
     def watched(*args, **kwargs):
         seen.add(threading.get_ident())
         return original(*args, **kwargs)
 
-    solvers.fasterpam = watched
+    METHODS["fasterpam"] = watched
     try:
         KMedoids(6, n_init=16, n_jobs=n_jobs, random_state=0).fit(X)
     finally:
-        solvers.fasterpam = original
+        METHODS["fasterpam"] = original
     return len(seen)
 
 
