@@ -244,6 +244,7 @@ class _WithZeros:
         lump = special.entr(self.zero) + special.entr(1 - self.zero)
         return lump + (1 - self.zero) * self.base.entropy()
 
+
 class ZeroInflated(Count):
     """A count distribution, or zero with the probability ``zero``.
 

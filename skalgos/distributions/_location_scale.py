@@ -809,9 +809,7 @@ def _df_metric(df):
     z = np.sinh(v)
     jacobian = 0.5 * end * weights[:, None] * np.cosh(v)
     log_df = np.log(df) + np.zeros_like(z)
-    by_df = five_point(
-        lambda t: special.stdtr(np.exp(t[0]), -z), log_df[None], 0, 2e-3
-    )
+    by_df = five_point(lambda t: special.stdtr(np.exp(t[0]), -z), log_df[None], 0, 2e-3)
     norm = np.exp(-special.betaln(0.5, df / 2) - 0.5 * np.log(df))
     density = norm * np.exp(-(df + 1) / 2 * np.log1p(z * z / df))
     # By symmetry F(-z) carries both sides: dF(-z)/dlog scale = z f.

@@ -249,9 +249,7 @@ class Gamma(Positive):
         ratio = y / mean
         value = self._crps_of(theta[1], ratio)
         by_mean = value - ratio * (2 * special.gammainc(a, a * ratio) - 1)
-        by_shape = five_point(
-            lambda t: self._crps_of(t[0], ratio), theta[1:2], 0, 1e-3
-        )
+        by_shape = five_point(lambda t: self._crps_of(t[0], ratio), theta[1:2], 0, 1e-3)
         return mean * np.array([by_mean, by_shape])
 
     def crps_metric(self, theta):

@@ -50,7 +50,10 @@ CASES = [
     (HalfNormal(), [[0.0], [6.0], [-6.0]]),
     (Beta(), [[0.0, 0.0], [1.0, 2.0], [-1.0, 0.5], [4.0, 5.0], [-0.4, -0.2]]),
     (Poisson(), [[0.0], [3.0], [-3.0], [6.0]]),
-    (NegativeBinomial(), [[0.0, 0.0], [3.0, 1.0], [-2.0, 2.0], [4.0, -1.0], [2.0, 5.0]]),
+    (
+        NegativeBinomial(),
+        [[0.0, 0.0], [3.0, 1.0], [-2.0, 2.0], [4.0, -1.0], [2.0, 5.0]],
+    ),
     (ZeroInflatedPoisson(), [[1.0, 0.0], [0.0, -2.0], [2.5, 2.0]]),
     (ZeroInflatedNegativeBinomial(), [[1.0, 0.0, 0.0], [2.0, 1.0, -1.5]]),
     (HurdleGamma(), [[1.0, 0.5, 0.3], [-1.0, 2.0, -2.0]]),
@@ -381,7 +384,9 @@ def test_predictions_agree_with_their_definition(family, thetas):
         np.testing.assert_allclose(dist.cdf(x), up_to, atol=0.012)
         np.testing.assert_allclose(dist.cdf(x) + dist.sf(x), 1)
     np.testing.assert_allclose(dist.isf(0.3), dist.ppf(0.7), rtol=1e-9)
-    np.testing.assert_allclose(np.exp(dist.logsf(dist.median())), dist.sf(dist.median()))
+    np.testing.assert_allclose(
+        np.exp(dist.logsf(dist.median())), dist.sf(dist.median())
+    )
     np.testing.assert_allclose(dist.pdf(values[0]), np.exp(-dist.nll(values[0])))
     inside = dist.interval(0.8)
     np.testing.assert_allclose(inside[:, 0], dist.ppf(0.1))
@@ -461,7 +466,9 @@ def test_multivariate_marginal_fit_is_the_covariance():
     w = rng.randint(1, 4, 500).astype(float)
     family = MultivariateNormal(3)
     theta = family.fit_marginal(y, w)[:, None]
-    np.testing.assert_allclose(family.mean(theta)[:, 0], np.average(y, axis=1, weights=w))
+    np.testing.assert_allclose(
+        family.mean(theta)[:, 0], np.average(y, axis=1, weights=w)
+    )
     expected = np.cov(y, aweights=w, bias=True)
     np.testing.assert_allclose(family.covariance(theta)[0], expected, rtol=1e-6)
 
