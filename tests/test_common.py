@@ -27,6 +27,18 @@ VARIANTS = {
         {"n_init": 2, "n_jobs": 2},
         {"warm_start": True},
     ],
+    "NGBoostClassifier": [
+        {"n_estimators": 40, "early_stopping": False, "min_samples_leaf": 1},
+        {"n_estimators": 40, "early_stopping": False, "scoring_rule": "brier"},
+    ],
+    "NGBoostRegressor": [
+        {"n_estimators": 40, "early_stopping": False, "n_jobs": 2},
+        {"n_estimators": 40, "early_stopping": False, "distribution": "gamma"},
+        {"n_estimators": 40, "early_stopping": False, "tree_structure": "shared"},
+    ],
+    "NGBoostSurvivalRegressor": [
+        {"n_estimators": 40, "early_stopping": False, "distribution": "weibull"},
+    ],
 }
 
 # scikit-learn's clustering checks hand a pairwise estimator a table of features, which
@@ -72,5 +84,7 @@ def test_tags_weaken_nothing(estimator):
     assert not tags._skip_test
     assert tags.requires_fit
     assert tags.input_tags.two_d_array
-    assert tags.input_tags.pairwise == (estimator.metric == "precomputed")
-    assert not tags.input_tags.allow_nan
+    metric = getattr(estimator, "metric", None)
+    assert tags.input_tags.pairwise == (metric == "precomputed")
+    # Missing values are at home in trees; that infinity is refused is tested there.
+    assert tags.input_tags.allow_nan == type(estimator).__name__.startswith("NGBoost")

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skalgos.distributions import LogNormal, Normal
 from skalgos.distributions._base import solve_metric
 from skalgos.distributions._location_scale import mixed_gradient, mixed_score
 from skalgos.ensemble._ngboost import kernels
@@ -28,6 +29,14 @@ class Target:
 
     def __init__(self, family, y, rule, natural=True):
         self.family, self.y, self.rule, self.natural = family, y, rule, natural
+
+    @property
+    def normal(self):
+        """Return y on the axis where it is normal, None if another score is meant."""
+        plain = type(self.family) in (Normal, LogNormal) and type(self) is Target
+        if not (plain and self.rule == "log" and self.natural):
+            return None
+        return self.family._axis(self.y)
 
     def take(self, rows):
         """Return the target of some rows."""
@@ -172,8 +181,17 @@ class Booster:
                 if validation is not None:
                     past.add(validation.columns, self.validation_theta, trees, at)
         self.trees, self.outputs, self.scales, self.losses = [], [], [], []
-        self.loss = self.mean_score(self.theta)
         self.failures = 0
+        # How far theta may have come from its start, by parameter: while this is less
+        # than the bounds allow, there is nothing to clip.
+        self.moved = np.zeros(K) if past is None else np.full(K, np.inf)
+        self.room = np.minimum(start - bounds[0], bounds[1] - start)
+        self.normal = None
+        if settings.leaf_estimation == "natural" and not settings.shared:
+            self.normal = rows.target.normal
+        self.loss = self.mean_score(self.theta)
+        if self.normal is not None:
+            self._refresh()
         self.values = np.empty_like(self.theta)
         self.leaves = np.empty((len(self.growers), len(rows.weights)), np.uint8)
 
@@ -188,6 +206,8 @@ class Booster:
 
     def inside(self, theta):
         """Return theta clipped to its bounds: what is kept is the sum of the trees."""
+        if (self.moved < self.room).all():
+            return theta
         return np.minimum(np.maximum(theta, self.low), self.high)
 
     def validation_score(self):
@@ -226,13 +246,9 @@ class Booster:
                 if drawn.any():
                     chosen = chosen[drawn]
             feature_seed = rng.randint(np.iinfo(np.int32).max, size=len(self.growers))
+        quick = self.normal is not None and (self.moved < self.room).all()
         clipped = self.inside(self.theta)
-        direction = rows.target.direction(clipped)
-        # At a bound, no further.
-        at_low, at_high = self.theta <= self.low, self.theta >= self.high
-        if at_low.any() or at_high.any():
-            direction = np.where(at_low & (direction > 0), 0.0, direction)
-            direction = np.where(at_high & (direction < 0), 0.0, direction)
+        direction = self.gradient if quick else self._direction(clipped)
         gradient = metric = None
         if settings.leaf_estimation == "fisher":
             gradient, metric = self._fisher(clipped)
@@ -260,9 +276,14 @@ class Booster:
         trees = list(self.mapper(grow, range(len(self.growers))))
         if not any(len(tree.feature) for tree in trees):
             return False
-        self._spread(trees)
-        scale = self._search(self.values)
+        if quick:
+            scale = self._search(lambda scale: self._normal_trial(trees, scale))
+        else:
+            self._spread(trees)
+            scale = self._search(self._trial)
         if scale == 0:
+            self._spread(trees)
+            quick = False
             trees, scale = self._rescue(trees, clipped, chosen)
         if scale == 0:
             self.failures += 1
@@ -270,9 +291,14 @@ class Booster:
             return self.failures < 3 and not deterministic
         self.failures = 0
         rate = settings.learning_rate * scale
-        self.theta -= rate * self.values
-        loss = self.mean_score(self.theta)
-        self.loss = loss
+        self.moved = self.moved + rate * self._largest(trees)
+        if quick:
+            self._normal_step(trees, rate)
+        else:
+            self.theta -= rate * self.values
+            self.loss = self.mean_score(self.theta)
+            if self.normal is not None:
+                self._refresh()
         self._keep(trees, rate, scale)
         return True
 
@@ -289,25 +315,90 @@ class Booster:
             out = self.values if self.settings.shared else self.values[k : k + 1]
             kernels.spread_values(self.leaves[k], tree.values, out)
 
-    def _search(self, values):
+    def _direction(self, theta):
+        direction = self.rows.target.direction(theta)
+        # At a bound, no further.
+        at_low, at_high = self.theta <= self.low, self.theta >= self.high
+        if at_low.any() or at_high.any():
+            direction = np.where(at_low & (direction > 0), 0.0, direction)
+            direction = np.where(at_high & (direction < 0), 0.0, direction)
+        return direction
+
+    def _largest(self, trees):
+        """Return the largest step of each parameter."""
+        return np.concatenate([np.abs(tree.values).max(axis=1) for tree in trees])
+
+    def _trial(self, scale):
+        """Return the loss after a full step along the values, times a scale."""
+        moved, self.moved = self.moved, np.full_like(self.moved, np.inf)
+        loss = self.mean_score(self.theta - scale * self.values)
+        self.moved = moved
+        return loss
+
+    def _search(self, trial):
         """Return the largest power of 2 whose step lowers the loss, as the paper does.
 
-        The learning rate then goes a small part of it.
+        The learning rate then goes a small part of it. ``trial`` gives the loss.
         """
         if not self.settings.line_search:
             return 1.0
         scale = 1.0
-        if self.mean_score(self.theta - values) < self.loss:
-            while scale < 512:
-                if self.mean_score(self.theta - 2 * scale * values) >= self.loss:
-                    break
+        if trial(scale) < self.loss:
+            while scale < 512 and trial(2 * scale) < self.loss:
                 scale *= 2
             return scale
         while scale > 1e-4:
             scale /= 2
-            if self.mean_score(self.theta - scale * values) < self.loss:
+            if trial(scale) < self.loss:
                 return scale
         return 0.0
+
+    # ---- the normal distribution, in one pass over the rows --------------------------
+    def _refresh(self):
+        """Compute what the passes keep up, from theta alone."""
+        loc, log_scale = self.theta
+        with np.errstate(over="ignore"):
+            self.precision = np.exp(-2 * log_scale)
+            r = loc - self.normal
+            self.gradient = np.array([r, 0.5 * (1 - r * r * self.precision)])
+        # The passes leave out what does not depend on theta.
+        constant = 0.5 * np.log(2 * np.pi) * np.ones(1)
+        if self.rows.target.family.log_axis:
+            constant = self.rows.weights @ self.normal / self.total + constant
+        self.constant = float(constant[0])
+        self.since_refresh = 0
+
+    def _normal_tables(self, trees, step):
+        by = [-step * tree.values[0] for tree in trees]
+        return *self.leaves, *by, np.exp(-2 * by[1])
+
+    def _normal_trial(self, trees, scale):
+        with np.errstate(over="ignore"):
+            tables = self._normal_tables(trees, scale)
+        if (self.moved + scale * self._largest(trees) >= self.room).any():
+            self._spread(trees)
+            return self._trial(scale)
+        total = kernels.normal_trial(
+            self.theta, self.normal, self.precision, self.rows.weights, *tables
+        )
+        return total / self.total + self.constant
+
+    def _normal_step(self, trees, rate):
+        if (self.moved >= self.room).any():
+            self._spread(trees)
+            self.theta -= rate * self.values
+            self.loss = self.mean_score(self.theta)
+            return
+        tables = self._normal_tables(trees, rate)
+        total = kernels.normal_step(
+            self.theta, self.normal, self.precision, self.rows.weights, *tables,
+            self.gradient,
+        )  # fmt: skip
+        self.loss = total / self.total + self.constant
+        self.since_refresh += 1
+        if self.since_refresh == 50:
+            # Products of factors drift away from the exponential, slowly.
+            self._refresh()
 
     def _fisher(self, theta):
         target = self.rows.target
@@ -341,10 +432,9 @@ class Booster:
             for k in range(len(trees)):
                 alone = np.zeros_like(self.values)
                 alone[k] = self.values[k]
-                factors.append(self._search(total + alone))
-                factors[k] = min(factors[k], 1.0)
+                factors.append(self._alone(total, alone))
                 total[k] = factors[k] * self.values[k]
-            if any(factors) and self.mean_score(self.theta - total) < self.loss:
+            if any(factors):
                 self.values = total
                 trees = [
                     tree._replace(values=factor * tree.values)
@@ -362,7 +452,16 @@ class Booster:
             for k, tree in enumerate(trees)
         ]
         self._spread(trees)
-        return trees, self._search(self.values)
+        return trees, self._search(self._trial)
+
+    def _alone(self, total, alone):
+        """Return a power of 2, up to 1, for one parameter beside the steps of others."""
+        scale = 1.0
+        while scale > 1e-4:
+            if self.mean_score(self.theta - total - scale * alone) < self.loss:
+                return scale
+            scale /= 2
+        return 0.0
 
     def _keep(self, trees, rate, scale):
         for k, tree in enumerate(trees):

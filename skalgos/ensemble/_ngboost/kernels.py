@@ -56,16 +56,25 @@ def hash_rows(columns, out):
             out[i] = h ^ (h >> np.uint64(29))
 
 
-@kernel
-def quantise(gradient, weights, whole, scale, weight_scale, packed, heavy):
-    """Write gradient * weight as integers, and the weights with or beside them."""
-    for i in range(gradient.shape[0]):
+@helper
+def _quantise(gradient, weights, rows, whole, cap, weight_scale, packed, heavy):
+    """Write gradient * weight as integers, the weights with or beside them.
+
+    Returns the scale, which takes the largest gradient to cap.
+    """
+    largest = 0.0
+    for k in range(rows.shape[0]):
+        largest = max(largest, abs(gradient[np.uint64(rows[k])]))
+    scale = cap / largest if largest > 0.0 else cap
+    for k in range(rows.shape[0]):
+        i = np.uint64(rows[k])
         q = np.int64(np.rint(gradient[i] * weights[i] * scale))
         if whole:
             packed[i] = q * 16777216 + np.int64(weights[i])
         else:
             packed[i] = q
             heavy[i] = np.int64(np.rint(weights[i] * weight_scale))
+    return scale
 
 
 @helper
@@ -339,6 +348,7 @@ def grow(
     constraints,
     settings,
     importance,
+    scales,
     hist,
     heavy_hist,
     S,
@@ -368,16 +378,17 @@ def grow(
     ----------
     columns : the bins of all rows, by feature
     features : the features to choose from
-    packed : (P, n) integers, see ``quantise``; heavy: (n,) where weights are not whole
+    packed : (P, n) work space for gradients; heavy: (n,) where weights are not whole
     rows : the rows to grow on; they are permuted. scratch: as many
     n_bins, bin_low, bin_high : by feature, and the range of the values in each bin
     constraints : by feature, 1 if the tree must rise with it, -1 if it must fall
     settings : max_leaves, max_depth, and smallest weight of a leaf, l2, both in units
         of quantised weights, and that unit
-    importance : (P,) what the gain of each output counts
+    importance : (P,) what the gain of each output counts; it is changed
+    scales : (P,) the units of gradients are written here
     hist, heavy_hist, S, N, C, B, node_float, node_int, tables, bounds, children : work
     feature_out, ... : the splits; the gain of each beside them
-    gradient, weights : what was quantised
+    gradient, weights : (P, n) and (n,)
     cover_out : (max_leaves,) the weight of each leaf
     value_out : (P, max_leaves) the values of the leaves, from exact gradients
 
@@ -391,6 +402,12 @@ def grow(
     min_weight = settings[2]
     l2 = settings[3]
     weight_scale = settings[4]
+    for p in range(P):
+        scales[p] = _quantise(
+            gradient[p], weights, rows, whole, settings[5], weight_scale, packed[p],
+            heavy,
+        )  # fmt: skip
+        importance[p] /= scales[p] * scales[p]
     n_features = features.shape[0]
     n_nodes = 1
     node_int[0, 0] = 0
@@ -719,3 +736,47 @@ def spread_values(leaf, values, out):
         value = values[p]
         for i in range(leaf.shape[0]):
             row[i] = value[leaf[i]]
+
+
+# ---- the normal distribution ---------------------------------------------------------
+@kernel(reassociate=True)
+def normal_trial(theta, y, precision, weights, leaf_0, leaf_1, by_0, by_1, factor):
+    """Return the sum of log scores after a step, up to a constant.
+
+    by_0 and by_1 are what the leaves add to the location and the log scale, factor is
+    exp(-2 by_1), so that there is no exponential for each row.
+    """
+    total = 0.0
+    for i in range(y.shape[0]):
+        a = leaf_0[i]
+        b = leaf_1[i]
+        r = theta[0, i] + by_0[a] - y[i]
+        q = r * r * (precision[i] * factor[b])
+        total += weights[i] * (theta[1, i] + by_1[b] + 0.5 * q)
+    return total
+
+
+@kernel(reassociate=True)
+def normal_step(
+    theta, y, precision, weights, leaf_0, leaf_1, by_0, by_1, factor, gradient
+):
+    """Make a step, write the natural gradient, and return what ``normal_trial`` does.
+
+    precision is 1 / scale^2 of each row, and is kept up.
+    """
+    total = 0.0
+    for i in range(y.shape[0]):
+        a = leaf_0[i]
+        b = leaf_1[i]
+        loc = theta[0, i] + by_0[a]
+        log_scale = theta[1, i] + by_1[b]
+        p = precision[i] * factor[b]
+        r = loc - y[i]
+        q = r * r * p
+        theta[0, i] = loc
+        theta[1, i] = log_scale
+        precision[i] = p
+        gradient[0, i] = r
+        gradient[1, i] = 0.5 * (1.0 - q)
+        total += weights[i] * (log_scale + 0.5 * q)
+    return total

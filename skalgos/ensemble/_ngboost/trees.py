@@ -166,6 +166,21 @@ class Grower:
         self.bounds = np.empty((2 * m, P, 2))
         self.children = np.empty((2 * m, 2), np.int64)
         self.leaf = np.empty(n, np.uint8)
+        unit = self.weight_scale
+        # Sums must fit into 38 bits beside a weight, or 62 without.
+        cap = min(2.0**30, 2.0**37 / total) if self.whole else 2.0**61 / total
+        self.settings = np.array(
+            [
+                m,
+                limits.max_depth,
+                limits.min_weight * unit * (1 - 1e-9),
+                limits.l2 * unit,
+                unit,
+                cap,
+            ]
+        )
+        self.importance, self.scales = np.empty(P), np.empty(P)
+        self.unconstrained = np.zeros(d, np.int64)
         self.everything = np.arange(d)
         self.out = Tree(
             np.empty(m, np.int32), *np.empty((4, m), np.uint8),
@@ -192,46 +207,21 @@ class Grower:
         -------
         tree : Tree
         """
-        P, limits, bins = len(gradient), self.limits, self.bins
-        m = limits.max_leaves
+        bins, limits, out = self.bins, self.limits, self.out
         if features is None:
             features = self.everything
         if constraints is None:
-            constraints = np.zeros(len(bins.n_bins), np.int64)
-        if importance is None:
-            importance = np.ones(P)
-        size = np.abs(gradient).max(axis=1)
-        # Sums must fit into 38 bits beside a weight, or 62 without.
-        cap = min(2.0**30, 2.0**37 / self.total) if self.whole else 2.0**61 / self.total
-        scales = cap / np.where(size > 0, size, 1.0)
-        # From units of quantised gradient per quantised weight to those of a leaf.
-        self._scale_back = self.weight_scale / scales[0]
-        for p in range(P):
-            kernels.quantise(
-                gradient[p], self.weights, self.whole, scales[p], self.weight_scale,
-                self.packed[p], self.heavy,
-            )  # fmt: skip
+            constraints = self.unconstrained
+        self.importance[:] = 1.0 if importance is None else importance
         in_use = self.rows[: len(rows)]
         in_use[:] = rows
-        # Sums are in units of 1 / scale, weights in theirs.
-        unit = self.weight_scale
-        settings = np.array(
-            [
-                m,
-                limits.max_depth,
-                limits.min_weight * unit * (1 - 1e-9),
-                limits.l2 * unit,
-                unit,
-            ]
-        )
-        out = self.out
         n_leaves = kernels.grow(
             self.columns, features, self.packed, self.heavy, self.whole, in_use,
             self.scratch, bins.n_bins, bins.is_category, bins.low, bins.high,
-            constraints, settings, importance / scales**2, self.hist, self.heavy_hist,
-            self.sums[0], self.sums[1], *self.order, self.node_float, self.node_int,
-            self.tables, self.bounds, self.children, *out[:-2], gradient, self.weights,
-            *out[-2:],
+            constraints, self.settings, self.importance, self.scales, self.hist,
+            self.heavy_hist, self.sums[0], self.sums[1], *self.order, self.node_float,
+            self.node_int, self.tables, self.bounds, self.children, *out[:-2], gradient,
+            self.weights, *out[-2:],
         )  # fmt: skip
         *splits, cover, values = out
         k = n_leaves - 1
@@ -242,7 +232,7 @@ class Grower:
         )
         self.find(tree)
         if constraints.any():
-            self._clip(tree.values[0], constraints)
+            self._clip(tree.values[0])
         return tree
 
     def find(self, tree):
@@ -253,13 +243,14 @@ class Grower:
         )  # fmt: skip
         return self.leaf
 
-    def _clip(self, values, constraints):
+    def _clip(self, values):
         """Clip leaf values to the bounds of monotonic constraints, in place."""
         n_nodes = 2 * len(values) - 1
         is_leaf = self.children[:n_nodes, 0] < 0
         number = self.node_int[:n_nodes, 8][is_leaf]
         # The bounds are in units of quantised gradient per quantised weight.
-        low, high = self.bounds[:n_nodes, 0][is_leaf].T * self._scale_back
+        unit = self.weight_scale / self.scales[0]
+        low, high = self.bounds[:n_nodes, 0][is_leaf].T * unit
         values[number] = np.clip(values[number], low, high)
 
 
