@@ -463,8 +463,8 @@ class Categorical(Distribution):
     reach = np.inf
     #: Logits stay within this, so that probabilities stay above 1e-6 or so.
     limit = 14.0
-    #: The smallest probability in the metric, where its inverse would explode.
-    floor = 1e-6
+    #: Below this probability the natural gradient, which has its inverse, is damped.
+    floor = 0.02
     #: What is added to the diagonal of the metric of the Brier score.
     damping = 1e-4
 
@@ -569,8 +569,11 @@ class Categorical(Distribution):
     def natural_gradient(self, theta, y, rule="log"):
         """Return the natural gradient, which for the log score needs no solving."""
         if rule == "log":
-            p = np.maximum(self.proba(theta), self.floor)
-            return np.where(y == 0, 1 / p[0], np.where(self._hit(p, y), -1 / p, 0))[1:]
+            p = self.proba(theta)
+            natural = np.where(y == 0, 1 / p[0], np.where(self._hit(p, y), -1 / p, 0))
+            # Damping by theta alone leaves the mean at the truth zero.
+            damping = np.minimum(np.minimum(p, p[0]) / self.floor, 1.0)
+            return (natural * damping)[1:]
         metric = self.brier_metric(theta)
         k = np.arange(len(metric))
         metric[k, k] += self.damping

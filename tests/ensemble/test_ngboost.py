@@ -86,8 +86,9 @@ def test_every_family_learns(distribution, draw, rule):
     X = rng.uniform(size=(600, 3))
     y = draw(rng, 2 * X[:, 0]).astype(float)
     params = {**QUICK, "distribution": distribution, "scoring_rule": rule}
-    if distribution == "beta" and rule == "crps":
-        params["n_estimators"] = 20
+    params |= {"n_estimators": 25, "max_leaf_nodes": 4, "min_samples_leaf": 20}
+    if rule == "crps" and distribution in ("beta", "student_t"):
+        params["n_estimators"] = 8  # their metrics are quadratures
     model = NGBoostRegressor(**params)
     if rule not in model._family(y[None]).rules:
         with pytest.raises(ValueError, match="not available"):
@@ -267,7 +268,11 @@ def test_predictions_scale_with_the_target(distribution, rule, factor):
     X, y, _ = heteroscedastic(200, 0)
     y = np.exp(y / 4) if distribution == "gamma" else y
     model = NGBoostRegressor(
-        distribution, rule, n_estimators=30, early_stopping=False, random_state=0
+        distribution,
+        scoring_rule=rule,
+        n_estimators=30,
+        early_stopping=False,
+        random_state=0,
     )
     expected = clone(model).fit(X, y).predict_dist(X)
     scaled = clone(model).fit(X, factor * y).predict_dist(X)
@@ -397,7 +402,11 @@ def test_shap_values_of_a_known_tree():
     X = rng.randint(0, 2, (4000, 2)).astype(float)
     y = 3 * X[:, 0] + 1 * X[:, 1] + 0.01 * rng.normal(size=4000)
     model = NGBoostRegressor(
-        n_estimators=1, learning_rate=1.0, subsample=1.0, early_stopping=False
+        n_estimators=1,
+        learning_rate=1.0,
+        subsample=1.0,
+        line_search=False,
+        early_stopping=False,
     ).fit(X, y)
     values, _ = model.shap_values(X, "loc")
     effect = [3 * (X[:, 0] - X[:, 0].mean()), X[:, 1] - X[:, 1].mean()]
@@ -548,7 +557,7 @@ def test_a_family_of_ones_own_is_boosted():
     y = rng.rayleigh(np.exp(X[:, 0]))
     model = NGBoostRegressor(Rayleigh(), random_state=0).fit(X, y)
     found = np.log(model.predict_dist(X).params["scale"])
-    assert np.corrcoef(found, X[:, 0])[0, 1] > 0.9
+    assert np.corrcoef(found, X[:, 0])[0, 1] > 0.85
 
 
 # ---- what is refused -----------------------------------------------------------------

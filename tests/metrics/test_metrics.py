@@ -67,7 +67,9 @@ def test_interval_scores(problem):
     inside = (interval[:, 0] <= y) & (y <= interval[:, 1])
     assert interval_coverage(y, interval) == inside.mean()
     # The interval score is the sum of the pinball losses of its ends, times 2 / alpha.
-    ends = [mean_pinball_loss(y, interval[:, i], alpha=q) for i, q in ((0, 0.1), (1, 0.9))]
+    ends = [
+        mean_pinball_loss(y, interval[:, i], alpha=q) for i, q in ((0, 0.1), (1, 0.9))
+    ]
     np.testing.assert_allclose(interval_score(y, interval, 0.8), 10 * sum(ends))
     with pytest.raises(ValueError, match="two columns"):
         interval_coverage(y, interval[:, ::-1])
@@ -77,7 +79,10 @@ def test_interval_scores(problem):
 
 def test_the_transform_is_uniform_for_the_truth():
     rng = np.random.RandomState(0)
-    for family, params in ((Normal(), {"loc": 1.0, "scale": 2.0}), (Poisson(), {"rate": 2.0})):
+    for family, params in (
+        (Normal(), {"loc": 1.0, "scale": 2.0}),
+        (Poisson(), {"rate": 2.0}),
+    ):
         dist = family(**{k: np.full(4000, v) for k, v in params.items()})
         y = dist.rvs(random_state=rng).astype(float)
         pit = probability_integral_transform(y, dist, random_state=0)

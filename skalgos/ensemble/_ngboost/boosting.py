@@ -12,6 +12,8 @@ from skalgos.ensemble._ngboost.trees import Ensemble, Grower, Limits
 
 #: Leaves of logarithms and logits stay within this, whatever the gradient is.
 LARGEST_LEAF = 4.0
+#: A doubled step may change them by this at most, which separable classes would exceed.
+LARGEST_STEP = 1.0
 
 
 class Target:
@@ -277,10 +279,12 @@ class Booster:
         if not any(len(tree.feature) for tree in trees):
             return False
         if quick:
-            scale = self._search(lambda scale: self._normal_trial(trees, scale))
+            scale = self._search(
+                lambda scale: self._normal_trial(trees, scale), self._cap(trees)
+            )
         else:
             self._spread(trees)
-            scale = self._search(self._trial)
+            scale = self._search(self._trial, self._cap(trees))
         if scale == 0:
             self._spread(trees)
             quick = False
@@ -335,7 +339,13 @@ class Booster:
         self.moved = moved
         return loss
 
-    def _search(self, trial):
+    def _cap(self, trees):
+        """Return the largest scale that is worth a trial."""
+        largest = self._largest(trees)[self.bounded].max(initial=0.0)
+        step = self.settings.learning_rate * largest
+        return min(512.0, LARGEST_STEP / step) if step > 0 else 512.0
+
+    def _search(self, trial, cap):
         """Return the largest power of 2 whose step lowers the loss, as the paper does.
 
         The learning rate then goes a small part of it. ``trial`` gives the loss.
@@ -344,7 +354,7 @@ class Booster:
             return 1.0
         scale = 1.0
         if trial(scale) < self.loss:
-            while scale < 512 and trial(2 * scale) < self.loss:
+            while 2 * scale <= cap and trial(2 * scale) < self.loss:
                 scale *= 2
             return scale
         while scale > 1e-4:
@@ -452,7 +462,7 @@ class Booster:
             for k, tree in enumerate(trees)
         ]
         self._spread(trees)
-        return trees, self._search(self._trial)
+        return trees, self._search(self._trial, self._cap(trees))
 
     def _alone(self, total, alone):
         """Return a power of 2, up to 1, for one parameter beside the steps of others."""

@@ -407,7 +407,9 @@ def grow(
             gradient[p], weights, rows, whole, settings[5], weight_scale, packed[p],
             heavy,
         )  # fmt: skip
-        importance[p] /= scales[p] * scales[p]
+        # One output alone is compared with itself: in its quantised unit.
+        importance[p] = importance[p] / scales[p] ** 2 if P > 1 else 1.0
+    gain_unit = 1.0 if P > 1 else 1.0 / scales[0] ** 2
     n_features = features.shape[0]
     n_nodes = 1
     node_int[0, 0] = 0
@@ -552,7 +554,7 @@ def grow(
         missing_out[out] = node_int[node, 6]
         first_out[out] = node_int[node, 8]
         skip_out[out] = node_int[children[node, 1], 8] - node_int[node, 8]
-        gain_out[out] = node_float[node, 0]
+        gain_out[out] = node_float[node, 0] * gain_unit
         if is_category[f]:
             code_out[out] = 255
             for c in range(256):
