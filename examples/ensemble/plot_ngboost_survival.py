@@ -54,7 +54,9 @@ X_new, truth_new = machines(2000)
 life_new = truth_new.rvs(random_state=rng)
 print(f"{'the truth':>22}: log score {log_score(life_new, truth_new):.3f}")
 for name, (fitted, _) in models.items():
-    print(f"{name:>22}: log score {log_score(life_new, fitted.predict_dist(X_new)):.3f}")
+    print(
+        f"{name:>22}: log score {log_score(life_new, fitted.predict_dist(X_new)):.3f}"
+    )
 
 # %%
 # Survival curves of three machines, with the true ones dashed.

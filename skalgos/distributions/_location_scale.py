@@ -434,6 +434,13 @@ class Laplace(LocationScale):
             theta[1] = np.log(mean_error)
         return theta
 
+    def fit_marginal(self, y, w=None, rule="log"):
+        """Return theta of shape (K,) that minimises the weighted mean score."""
+        if rule == "log":
+            # The median and the mean absolute error are the minimum.
+            return self._start(y, np.ones(len(y)) if w is None else w)
+        return super().fit_marginal(y, w, rule)
+
     def to_scipy(self, theta):
         """Return the frozen distribution of :mod:`scipy.stats`."""
         return stats.laplace(theta[0], np.exp(theta[1]))

@@ -201,9 +201,9 @@ def test_natural_gradient_solves_the_metric(family, thetas):
             if rule == "log" and isinstance(family, Categorical):
                 if family.proba(theta).min() < family.floor:
                     # Damped: but at the truth the mean is zero all the same.
-                    y = np.arange(family.n_classes, dtype=float)
-                    wide = np.repeat(theta[:, :1], len(y), axis=1)
-                    natural = family.natural_gradient(wide, y)
+                    each = np.arange(family.n_classes, dtype=float)
+                    wide = np.repeat(theta[:, :1], len(each), axis=1)
+                    natural = family.natural_gradient(wide, each)
                     mean = natural @ family.proba(theta)[:, 0]
                     np.testing.assert_allclose(mean, 0, atol=1e-12)
                     assert np.abs(natural).max() <= 1 / family.floor + 1e-9
