@@ -34,7 +34,7 @@ print(f"inside the 80 % intervals: {inside:.0%}")
 
 # %%
 # Each patient has a band of their own. Sorted by the median, the bands widen: a gamma
-# distribution is wider where it is larger, and its shape may change from row to row too.
+# distribution is wider where it is larger, and its shape may change from row to row.
 # On the right, intervals of every size hold about as many patients as they promise.
 #
 # In the middle is what the model says of body mass index alone, for two levels of a

@@ -2,9 +2,9 @@
 Survival curves from censored times
 ===================================
 
-A machine that still runs when the study ends has a life time of which only a lower bound
-is known. Leaving such machines out, or taking the bound for the time, makes life look
-shorter than it is. A survival model uses what is known of each.
+A machine that still runs when the study ends has a life time of which only a lower
+bound is known. Leaving such machines out, or taking the bound for the time, makes life
+look shorter than it is. A survival model uses what is known of each.
 """
 
 # Authors: The skalgos developers

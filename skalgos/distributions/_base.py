@@ -559,13 +559,12 @@ def check_gradients(distribution, theta, y, *, rule="log", rtol=1e-5):
     if metric.ndim == 3:
         metric = np.einsum("iin->in", metric)
     steps = 1e-3 / np.sqrt(np.maximum(metric, 1.0))
+
+    def score(theta):
+        return distribution.score(theta, y, rule)
+
     for k in range(len(theta)):
-        numeric[k] = five_point(
-            lambda t: distribution.score(t, y, rule),  # noqa: B023
-            theta,
-            k,
-            steps[k],
-        )
+        numeric[k] = five_point(score, theta, k, steps[k])
     scale = np.abs(numeric).max(axis=0) + np.abs(actual).max(axis=0)
     wrong = np.abs(actual - numeric) > rtol * scale + 1e-9
     if wrong.any():

@@ -44,7 +44,7 @@ def negative_binomial_sums(mean, size, y, tail, out):
             m11 += 2.0 * F1 * F1
             m12 += 2.0 * F1 * F2
             m22 += 2.0 * F2 * F2
-            if x >= y[i] and x > m and (S < tail or p < 1e-3 * tail):
+            if x >= y[i] and x > m and min(S, 1e3 * p) < tail:
                 break
             p *= (x + r) / (x + 1.0) * odds
             digamma_gap += 1.0 / (r + x)

@@ -1,5 +1,10 @@
 """Scores of predictive distributions, and scorers made of them."""
 
+from skalgos.metrics._scorers import (
+    ProbabilisticScorer,
+    neg_crps_scorer,
+    neg_log_score_scorer,
+)
 from skalgos.metrics._scores import (
     concordance_index,
     crps_score,
@@ -8,11 +13,6 @@ from skalgos.metrics._scores import (
     log_score,
     pinball_loss,
     probability_integral_transform,
-)
-from skalgos.metrics._scorers import (
-    ProbabilisticScorer,
-    neg_crps_scorer,
-    neg_log_score_scorer,
 )
 
 __all__ = [

@@ -148,7 +148,7 @@ def _interval(y_true, interval):
     check_consistent_length(y, interval)
     if interval.shape[1] != 2 or (interval[:, 0] > interval[:, 1]).any():
         raise ValueError(
-            "interval must have two columns, of which the first is not above the second."
+            "interval must have two columns, the first not above the second."
         )
     return y, *interval.T
 

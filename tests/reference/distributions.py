@@ -1,5 +1,7 @@
 """Metrics and scores of distributions by quadrature and summation."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import special
 
@@ -95,7 +97,7 @@ def censored_crps(frozen, lower, upper, log_axis=False):
         cuts = axis(frozen.ppf(np.geomspace(1e-17, 0.5, 40)))
         cuts = np.r_[cuts, axis(frozen.isf(np.geomspace(1e-17, 0.5, 40)))]
         cuts = np.unique(np.r_[start, end, cuts[(cuts > start) & (cuts < end)]])
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+        for a, b in pairwise(cuts):
             points = (a + b) / 2 + (b - a) / 2 * z
             total += (b - a) / 2 * (weights @ function(back(points)) ** 2)
     return total

@@ -465,7 +465,7 @@ class Booster:
         return trees, self._search(self._trial, self._cap(trees))
 
     def _alone(self, total, alone):
-        """Return a power of 2, up to 1, for one parameter beside the steps of others."""
+        """Return a power of 2, at most 1, for one parameter beside the others."""
         scale = 1.0
         while scale > 1e-4:
             if self.mean_score(self.theta - total - scale * alone) < self.loss:
@@ -526,11 +526,10 @@ def boost(booster, seeds, *, patience=None, tol=0.0, on_iteration=None):
         end = None if on_iteration is None else on_iteration()
         before = len(booster.losses)
         going = booster.step(seed)
-        if len(booster.losses) > before:
-            if patience is not None:
-                curve.append(booster.validation_score())
-                if curve[-1] < curve[best] - tol:
-                    best = len(curve) - 1
+        if patience is not None and len(booster.losses) > before:
+            curve.append(booster.validation_score())
+            if curve[-1] < curve[best] - tol:
+                best = len(curve) - 1
         if end is not None and end(booster):
             status = "callback"
             break
@@ -573,7 +572,7 @@ def cross_validated_length(boosters, seeds, *, patience, tol, mapper=map):
     going = [True] * len(boosters)
     for seed in seeds:
 
-        def step(i, seed=seed):
+        def step(i, seed=seed, going=going):
             return going[i] and boosters[i].step(seed)
 
         going = list(mapper(step, range(len(boosters))))

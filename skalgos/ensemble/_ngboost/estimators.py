@@ -127,8 +127,8 @@ class BaseNGBoost(CallbackSupportMixin, SkalEstimator):
         rows = boosting.Rows(np.ascontiguousarray(columns[:, rows]), target, weights)
         if not np.isfinite(start).all():
             raise ValueError(
-                f"The marginal distribution of y cannot be fitted by {family!r}: its "
-                f"parameters would be {dict(zip(family.theta_names, start, strict=True))}."
+                f"The marginal distribution of y cannot be fitted by {family!r}: the "
+                f"parameters {family.theta_names} would be {start.tolist()}."
             )
         self._warn_if_degenerate(family, y)
         settings = self._settings(boosting, trees, weights, K, shared, len(columns))
@@ -597,7 +597,8 @@ class BaseNGBoost(CallbackSupportMixin, SkalEstimator):
                 other = "log_inverse_shape"
                 return names.index(other if other in names else name)
         raise ValueError(
-            f"There is no one parameter of width to calibrate in {self.distribution_!r}."
+            f"There is no one parameter of width to calibrate in "
+            f"{self.distribution_!r}."
         )
 
     def _width_sign(self):
@@ -1023,7 +1024,8 @@ class NGBoostRegressor(_Continuous, RegressorMixin, BaseNGBoost):
     def _validated_target(self, y, *, reset):
         if y is None:
             raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None."
             )
         if self._several:
             y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
@@ -1388,7 +1390,8 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
     def _validated_target(self, y, *, reset):
         if y is None:
             raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None."
             )
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
@@ -1702,8 +1705,8 @@ class NGBoostSurvivalRegressor(_Continuous, RegressorMixin, BaseNGBoost):
 
     Notes
     -----
-    ``score`` is the concordance index of ``predict``: the share of pairs, of those whose
-    order is known, that are predicted in that order.
+    ``score`` is the concordance index of ``predict``: the share of pairs, of those
+    whose order is known, that are predicted in that order.
 
     Values of X may be missing (NaN): a split sends them to the side where they fit
     better, and to the larger one if there were none in training. A column that is
@@ -1833,7 +1836,8 @@ class NGBoostSurvivalRegressor(_Continuous, RegressorMixin, BaseNGBoost):
     def _validated_target(self, y, *, reset):
         if y is None:
             raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None."
             )
         structured = getattr(getattr(y, "dtype", None), "names", None)
         if not structured:

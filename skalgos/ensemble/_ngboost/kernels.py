@@ -37,9 +37,8 @@ def bin_columns(X, edges, n_edges, is_category, columns):
                         low = middle + 1
                     else:
                         high = middle
-                if not is_category[f]:
-                    code = low
-                elif low < n_edges[f] and edges[f, low] == value:
+                known = low < n_edges[f] and edges[f, low] == value
+                if known or not is_category[f]:
                     code = low
             columns[f, i] = code
 
@@ -428,8 +427,8 @@ def grow(
     children[0, 0] = -1
     _scan_node(
         hist, heavy_hist, 0, 0, features, n_features, n_bins, whole, is_category,
-        constraints, min_weight, l2, importance, bounds, S, N, C, B, node_float, node_int,
-        tables,
+        constraints, min_weight, l2, importance, bounds, S, N, C, B, node_float,
+        node_int, tables,
     )  # fmt: skip
     n_leaves = 1
     while n_leaves < max_leaves:

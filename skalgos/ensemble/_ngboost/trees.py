@@ -207,7 +207,7 @@ class Grower:
         -------
         tree : Tree
         """
-        bins, limits, out = self.bins, self.limits, self.out
+        bins, out = self.bins, self.out
         if features is None:
             features = self.everything
         if constraints is None:
