@@ -21,7 +21,7 @@ def category_mask(selection, X, names):
     -------
     mask : ndarray of bool of shape (n_features,)
     """
-    n_features = X.shape[1] if hasattr(X, "shape") else len(X[0])
+    n_features = X.shape[1]
     mask = np.zeros(n_features, bool)
     if selection is None:
         return mask

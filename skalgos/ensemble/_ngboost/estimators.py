@@ -6,7 +6,12 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.base import ClassifierMixin, RegressorMixin, clone
-from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils import (
+    assert_all_finite,
+    check_array,
+    check_random_state,
+    column_or_1d,
+)
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -72,7 +77,7 @@ class BaseNGBoost(CallbackSupportMixin, SkalEstimator):
         "early_stopping": [StrOptions({"auto", "cv", "holdout"}), "boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "cv": [Interval(Integral, 2, None, closed="left")],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -102,7 +107,7 @@ class BaseNGBoost(CallbackSupportMixin, SkalEstimator):
         if not present.all():
             X, y, weights = X[present], y[..., present], weights[present]
         family = self.distribution_ if go_on else self._family(y)
-        self._check_target(family, y, present)
+        self._check_fit_target(family, y, present)
         family.check_rule(self.scoring_rule)
         K = family.n_theta
         if go_on:
@@ -209,7 +214,7 @@ class BaseNGBoost(CallbackSupportMixin, SkalEstimator):
             if self.warm_start or n_rows < FEWEST_TO_JUDGE:
                 return "none"
             return "cv" if n_rows < CROSS_VALIDATED_BELOW else "holdout"
-        needed = self.cv if self.early_stopping == "cv" else 2
+        needed = self.n_folds if self.early_stopping == "cv" else 2
         if n_rows < needed:
             raise ValueError(
                 f"early_stopping={self.early_stopping!r} needs at least {needed} "
@@ -222,13 +227,15 @@ class BaseNGBoost(CallbackSupportMixin, SkalEstimator):
 
     def _cross_validate(self, boosting, booster, rows, seeds, seed, mapper):
         rng = np.random.RandomState(seed)
-        fold = data.folds(len(rows.weights), self.cv, rng, self._strata(rows.target))
+        fold = data.folds(
+            len(rows.weights), self.n_folds, rng, self._strata(rows.target)
+        )
         boosters = [
             booster(
                 rows.take(np.flatnonzero(fold != i)),
                 rows.take(np.flatnonzero(fold == i)),
             )
-            for i in range(self.cv)
+            for i in range(self.n_folds)
         ]
         return boosting.cross_validated_length(
             boosters, seeds, patience=self.n_iter_no_change, tol=self.tol, mapper=mapper
@@ -347,17 +354,15 @@ class BaseNGBoost(CallbackSupportMixin, SkalEstimator):
     # ---- data ------------------------------------------------------------------------
     def _validated(self, X, *, reset):
         """Check X and turn categories into numbers."""
-        if reset:
-            names = getattr(X, "columns", None)
-            names = None if names is None else np.array([str(name) for name in names])
-            if np.ndim(X) == 2 or hasattr(X, "iloc"):
-                mask = data.category_mask(self.categorical_features, X, names)
-                categories = data.column_categories(X, mask)
-            else:
-                mask, categories = None, {}
-        else:
+        table = hasattr(X, "iloc")
+        mask = categories = None
+        if not reset:
             mask, categories = self._is_category, self._categories
-        if hasattr(X, "iloc") or (categories and not reset):
+        elif table:
+            names = np.array([str(name) for name in X.columns])
+            mask = data.category_mask(self.categorical_features, X, names)
+            categories = data.column_categories(X, mask)
+        if categories:
             X = data.translate_categories(X, categories)
         X = validate_data(
             self,
@@ -368,7 +373,10 @@ class BaseNGBoost(CallbackSupportMixin, SkalEstimator):
             order="C",
         )
         if reset:
-            self._is_category, self._categories = mask, categories
+            if not table:
+                names = getattr(self, "feature_names_in_", None)
+                mask = data.category_mask(self.categorical_features, X, names)
+            self._is_category, self._categories = mask, categories or {}
             for f in np.flatnonzero(mask):
                 values = X[:, f]
                 n_categories = len(np.unique(values[~np.isnan(values)]))
@@ -379,6 +387,9 @@ class BaseNGBoost(CallbackSupportMixin, SkalEstimator):
                         "or use sklearn.preprocessing.TargetEncoder."
                     )
         return X
+
+    def _check_fit_target(self, family, y, present):
+        self._check_target(family, y, present)
 
     def _check_target(self, family, y, present):
         wrong = ~family.in_support(y)
@@ -786,7 +797,7 @@ class NGBoostRegressor(_Continuous, RegressorMixin, BaseNGBoost):
     early_stopping : {"auto", "cv", "holdout"} or bool, default="auto"
         How the number of iterations is chosen.
 
-        - "cv": by the mean validation score over ``cv`` folds, then all rows are fitted
+        - "cv": by the mean validation score over ``n_folds`` folds, then all rows are fitted
           with that number.
         - "holdout": by a part of the rows, which are not fitted; the model keeps the
           iterations up to the best one.
@@ -800,7 +811,7 @@ class NGBoostRegressor(_Continuous, RegressorMixin, BaseNGBoost):
     n_iter_no_change : int, default=20
         Stop after so many iterations without a better validation score.
 
-    cv : int, default=5
+    n_folds : int, default=5
         The number of folds.
 
     tol : float, default=1e-7
@@ -955,7 +966,7 @@ class NGBoostRegressor(_Continuous, RegressorMixin, BaseNGBoost):
         early_stopping="auto",
         validation_fraction=0.1,
         n_iter_no_change=20,
-        cv=5,
+        n_folds=5,
         tol=1e-7,
         warm_start=False,
         random_state=None,
@@ -981,7 +992,7 @@ class NGBoostRegressor(_Continuous, RegressorMixin, BaseNGBoost):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.cv = cv
+        self.n_folds = n_folds
         self.tol = tol
         self.warm_start = warm_start
         self.random_state = random_state
@@ -1184,7 +1195,7 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
     early_stopping : {"auto", "cv", "holdout"} or bool, default="auto"
         How the number of iterations is chosen.
 
-        - "cv": by the mean validation score over ``cv`` folds, then all rows are fitted
+        - "cv": by the mean validation score over ``n_folds`` folds, then all rows are fitted
           with that number.
         - "holdout": by a part of the rows, which are not fitted; the model keeps the
           iterations up to the best one.
@@ -1198,7 +1209,7 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
     n_iter_no_change : int, default=20
         Stop after so many iterations without a better validation score.
 
-    cv : int, default=5
+    n_folds : int, default=5
         The number of folds.
 
     tol : float, default=1e-7
@@ -1343,7 +1354,7 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
         early_stopping="auto",
         validation_fraction=0.1,
         n_iter_no_change=20,
-        cv=5,
+        n_folds=5,
         tol=1e-7,
         warm_start=False,
         random_state=None,
@@ -1368,7 +1379,7 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.cv = cv
+        self.n_folds = n_folds
         self.tol = tol
         self.warm_start = warm_start
         self.random_state = random_state
@@ -1394,6 +1405,7 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
                 "None."
             )
         y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         if reset:
             self.classes_ = np.unique(y)
@@ -1441,19 +1453,16 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
         with self._all_or_nothing():
             reset = not (self.warm_start and hasattr(self, "trees_"))
             y = self._validated_target(y, reset=reset)
-            self._check_classes(y, sample_weight)
+            self._may_lack_classes = False
             self._fit(X, y, sample_weight, validation)
         return self
 
-    def _check_classes(self, y, sample_weight):
-        if sample_weight is None or np.shape(sample_weight) != y.shape:
-            present = np.unique(y)
-        else:
-            present = np.unique(y[np.asarray(sample_weight, float) > 0])
-        if len(self.classes_) < 2 or len(present) == 1:
+    def _check_fit_target(self, family, y, present):
+        known = np.unique(y)
+        if len(self.classes_) < 2 or (len(known) < 2 and not self._may_lack_classes):
             raise ValueError(
                 "y must have at least 2 classes among the rows whose weight is not "
-                f"zero; got 1 class: {self.classes_[present.astype(int)].tolist()}."
+                f"zero; got 1 class: {self.classes_[known.astype(int)].tolist()}."
             )
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -1484,6 +1493,7 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
             if first and classes is not None:
                 self.classes_ = np.unique(classes)
             y = self._validated_target(y, reset=first and classes is None)
+            self._may_lack_classes = True
             self._fit(X, y, sample_weight, None, partial=True)
         return self
 
@@ -1504,7 +1514,8 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
         proba : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        return np.ascontiguousarray(self.distribution_.proba(self._theta(X)).T)
+        theta = self._theta(X)
+        return np.ascontiguousarray(self.distribution_.proba(theta).T)
 
     def predict_log_proba(self, X):
         """Predict the logarithms of the probabilities of the classes.
@@ -1607,7 +1618,7 @@ class NGBoostSurvivalRegressor(_Continuous, RegressorMixin, BaseNGBoost):
     early_stopping : {"auto", "cv", "holdout"} or bool, default="auto"
         How the number of iterations is chosen.
 
-        - "cv": by the mean validation score over ``cv`` folds, then all rows are fitted
+        - "cv": by the mean validation score over ``n_folds`` folds, then all rows are fitted
           with that number.
         - "holdout": by a part of the rows, which are not fitted; the model keeps the
           iterations up to the best one.
@@ -1621,7 +1632,7 @@ class NGBoostSurvivalRegressor(_Continuous, RegressorMixin, BaseNGBoost):
     n_iter_no_change : int, default=20
         Stop after so many iterations without a better validation score.
 
-    cv : int, default=5
+    n_folds : int, default=5
         The number of folds.
 
     tol : float, default=1e-7
@@ -1770,7 +1781,7 @@ class NGBoostSurvivalRegressor(_Continuous, RegressorMixin, BaseNGBoost):
         early_stopping="auto",
         validation_fraction=0.1,
         n_iter_no_change=20,
-        cv=5,
+        n_folds=5,
         tol=1e-7,
         warm_start=False,
         random_state=None,
@@ -1796,7 +1807,7 @@ class NGBoostSurvivalRegressor(_Continuous, RegressorMixin, BaseNGBoost):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.cv = cv
+        self.n_folds = n_folds
         self.tol = tol
         self.warm_start = warm_start
         self.random_state = random_state
