@@ -797,8 +797,8 @@ class NGBoostRegressor(_Continuous, RegressorMixin, BaseNGBoost):
     early_stopping : {"auto", "cv", "holdout"} or bool, default="auto"
         How the number of iterations is chosen.
 
-        - "cv": by the mean validation score over ``n_folds`` folds, then all rows are fitted
-          with that number.
+        - "cv": by the mean validation score over ``n_folds`` folds, then all rows are
+          fitted with that number.
         - "holdout": by a part of the rows, which are not fitted; the model keeps the
           iterations up to the best one.
         - "auto": "cv" below 10000 distinct rows, else "holdout". False if warm_start is
@@ -1195,8 +1195,8 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
     early_stopping : {"auto", "cv", "holdout"} or bool, default="auto"
         How the number of iterations is chosen.
 
-        - "cv": by the mean validation score over ``n_folds`` folds, then all rows are fitted
-          with that number.
+        - "cv": by the mean validation score over ``n_folds`` folds, then all rows are
+          fitted with that number.
         - "holdout": by a part of the rows, which are not fitted; the model keeps the
           iterations up to the best one.
         - "auto": "cv" below 10000 distinct rows, else "holdout". False if warm_start is
@@ -1618,8 +1618,8 @@ class NGBoostSurvivalRegressor(_Continuous, RegressorMixin, BaseNGBoost):
     early_stopping : {"auto", "cv", "holdout"} or bool, default="auto"
         How the number of iterations is chosen.
 
-        - "cv": by the mean validation score over ``n_folds`` folds, then all rows are fitted
-          with that number.
+        - "cv": by the mean validation score over ``n_folds`` folds, then all rows are
+          fitted with that number.
         - "holdout": by a part of the rows, which are not fitted; the model keeps the
           iterations up to the best one.
         - "auto": "cv" below 10000 distinct rows, else "holdout". False if warm_start is
