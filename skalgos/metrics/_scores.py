@@ -69,6 +69,7 @@ def crps_score(y_true, dist, *, sample_weight=None):
     Returns
     -------
     score : float
+        In the unit of y.
 
     Examples
     --------

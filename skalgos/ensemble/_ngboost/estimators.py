@@ -1528,6 +1528,7 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
         Returns
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; finite.
         """
         return np.log(self.predict_proba(X))
 
@@ -1968,6 +1969,7 @@ class NGBoostSurvivalRegressor(_Continuous, RegressorMixin, BaseNGBoost):
         Returns
         -------
         survival : ndarray of shape (n_samples, n_times)
+            Falling along each row.
         """
         times = np.asarray(times, float).reshape(-1, 1)
         return np.ascontiguousarray(self.predict_dist(X).sf(times).T)
