@@ -317,7 +317,7 @@ def test_censoring_far_in_a_tail_stays_finite(z):
 @pytest.mark.parametrize("family, theta", CENSORED, ids=lambda p: str(p))
 def test_marginal_fit_sees_censoring(family, theta):
     truth = np.array(theta)
-    y = np.ravel(family.to_scipy(truth[:, None]).rvs(20_000, random_state=0))
+    y = np.ravel(family.to_scipy(truth[:, None]).rvs(40_000, random_state=0))
     limit = np.quantile(y, 0.6)
     upper = np.where(y > limit, np.inf, y)
     lower = np.minimum(y, limit)
