@@ -17,6 +17,14 @@ column of ones in place k.
 import numpy as np
 
 from skalgos._jit import helper, kernel
+from skalgos._low_rank.lane_kernels import (
+    TILE_ROWS,
+    WIDTH,
+    axpy4,
+    copy,
+    dot4,
+    gram_tile,
+)
 
 SQUARED, HUBER, TUKEY = 0, 1, 2
 
@@ -49,115 +57,95 @@ def rho(q, loss, cut):
 
 
 # ---- products with B -----------------------------------------------------------------
-@kernel(reassociate=True)
-def add_normal_product(B, v, n, p, x, out):
-    """Add B^T diag(v) B x to ``out``, four rows of B at a time."""
-    t = 0
-    while t + 4 <= n:
-        B0, B1, B2, B3 = B[t], B[t + 1], B[t + 2], B[t + 3]
-        s0 = s1 = s2 = s3 = B.dtype.type(0)
-        for a in range(p):
-            s0 += B0[a] * x[a]
-            s1 += B1[a] * x[a]
-            s2 += B2[a] * x[a]
-            s3 += B3[a] * x[a]
+# B is flat, its rows ``width`` apart, and n a multiple of four. Rows beyond those of the
+# table are zero. Entries from p to the width may hold other columns of the table: they
+# meet zeros in x, and what they leave in ``out`` is not read.
+@helper
+def add_normal_product(B, v, n, width, x, out):
+    """Add B^T diag(v) B x to ``out``."""
+    for t in range(0, n, 4):
+        at = t * width
+        s0, s1, s2, s3 = dot4(B, at, width, x, 0, width)
         s0 *= v[t]
         s1 *= v[t + 1]
         s2 *= v[t + 2]
         s3 *= v[t + 3]
-        for a in range(p):
-            out[a] += s0 * B0[a] + s1 * B1[a] + s2 * B2[a] + s3 * B3[a]
-        t += 4
-    while t < n:
-        B0 = B[t]
-        s0 = B.dtype.type(0)
-        for a in range(p):
-            s0 += B0[a] * x[a]
-        s0 *= v[t]
-        for a in range(p):
-            out[a] += s0 * B0[a]
-        t += 1
+        axpy4(B, at, width, s0, s1, s2, s3, out, 0, width)
 
 
-@kernel(reassociate=True)
-def add_gram(B, v, n, p, G):
-    """Add B^T diag(v) B to the lower triangle of G, four rows of B at a time."""
-    t = 0
-    while t + 4 <= n:
-        B0, B1, B2, B3 = B[t], B[t + 1], B[t + 2], B[t + 3]
-        for a in range(p):
-            s0 = B0[a] * v[t]
-            s1 = B1[a] * v[t + 1]
-            s2 = B2[a] * v[t + 2]
-            s3 = B3[a] * v[t + 3]
-            Ga = G[a]
-            for b in range(a + 1):
-                Ga[b] += s0 * B0[b] + s1 * B1[b] + s2 * B2[b] + s3 * B3[b]
-        t += 4
-    while t < n:
-        B0 = B[t]
-        for a in range(p):
-            s0 = B0[a] * v[t]
-            Ga = G[a]
-            for b in range(a + 1):
-                Ga[b] += s0 * B0[b]
-        t += 1
+@helper
+def add_gram(B, v, n, p, width, G):
+    """Add B^T diag(v) B to the upper triangle of G, which is flat like B."""
+    lanes = WIDTH // B.itemsize
+    for row in range(0, p, TILE_ROWS):
+        for column in range(row // lanes * lanes, width, lanes):
+            gram_tile(B, v, n, width, row, column, G)
 
 
-@kernel(reassociate=True)
-def residuals(B, n, p, x, q):
+@helper
+def subtract_product(B, n, width, x, q):
     """Subtract B x from q."""
-    for t in range(n):
-        Bt = B[t]
-        s = B.dtype.type(0)
-        for a in range(p):
-            s += Bt[a] * x[a]
-        q[t] -= s
+    for t in range(0, n, 4):
+        s0, s1, s2, s3 = dot4(B, t * width, width, x, 0, width)
+        q[t] -= s0
+        q[t + 1] -= s1
+        q[t + 2] -= s2
+        q[t + 3] -= s3
 
 
-@kernel(reassociate=True)
-def add_transposed_product(B, v, q, n, p, out):
+@helper
+def add_transposed_product(B, v, q, n, width, out):
     """Add B^T (v q) to ``out``."""
-    for t in range(n):
-        Bt = B[t]
-        s = v[t] * q[t]
-        for a in range(p):
-            out[a] += s * Bt[a]
+    for t in range(0, n, 4):
+        axpy4(
+            B,
+            t * width,
+            width,
+            v[t] * q[t],
+            v[t + 1] * q[t + 1],
+            v[t + 2] * q[t + 2],
+            v[t + 3] * q[t + 3],
+            out,
+            0,
+            width,
+        )
 
 
 # ---- one row -------------------------------------------------------------------------
 @helper
-def gather(start, n, indices, table, p, B):
-    """Copy the regressors of a row."""
-    for t in range(n):
-        row = table[indices[start + t]]
-        Bt = B[t]
-        for a in range(p):
-            Bt[a] = row[a]
+def load(i, indptr, indices, data, weights, table, offset, width, loss, cut, x, B, v, q):
+    """Gather row i, and fill its residuals q at x and its weights v.
 
-
-@helper
-def load(i, indptr, indices, data, weights, table, offset, k, p, loss, cut, x, B, v, q):
-    """Gather row i, and fill its residuals q at x and its weights v."""
+    Returns the number of its entries, and that number rounded up to a multiple of four.
+    """
     start = indptr[i]
     n = indptr[i + 1] - start
-    gather(start, n, indices, table, p, B)
+    padded = (n + 3) // 4 * 4
+    table_width = table.shape[1]
+    flat = table.reshape(-1)
+    for t in range(n):
+        copy(flat, indices[start + t] * table_width, B, t * width, width)
     for t in range(n):
         q[t] = data[start + t]
     if offset >= 0:
         for t in range(n):
             q[t] -= table[indices[start + t], offset]
-    residuals(B, n, p, x, q)
+    for t in range(n, padded):
+        q[t] = 0
+        v[t] = 0
+        for a in range(width):
+            B[t * width + a] = 0
+    subtract_product(B, padded, width, x, q)
     if weights.shape[0] > 0:
         for t in range(n):
             v[t] = weights[start + t]
     else:
         for t in range(n):
-            v[t] = B.dtype.type(1)
+            v[t] = 1
     if loss != SQUARED:
         for t in range(n):
             v[t] *= reweight(q[t], loss, cut)
-    return n
+    return n, padded
 
 
 @helper
@@ -177,6 +165,8 @@ def current(i, out, k, p, x):
         x[a] = out[i, a]
     if p > k:
         x[k] = out[i, k + 1]
+    for a in range(p, x.shape[0]):
+        x[a] = 0
 
 
 @helper
@@ -189,6 +179,15 @@ def store(i, out, k, p, x):
 
 
 @helper
+def clear(i, out, k, p):
+    """Set the coefficients of row i to zero."""
+    for a in range(k):
+        out[i, a] = 0
+    if p > k:
+        out[i, k + 1] = 0
+
+
+@helper
 def ridges(scale, alpha, alpha_bias, k, p, ridge):
     """Fill the ridge of each coefficient."""
     for a in range(p):
@@ -196,11 +195,21 @@ def ridges(scale, alpha, alpha_bias, k, p, ridge):
 
 
 @helper
-def gradient(B, v, q, n, p, ridge, x, r):
+def gradient(B, v, q, n, p, width, ridge, x, r):
     """Fill r with B^T (v q) - ridge x."""
     for a in range(p):
         r[a] = -ridge[a] * x[a]
-    add_transposed_product(B, v, q, n, p, r)
+    add_transposed_product(B, v, q, n, width, r)
+
+
+@helper
+def loss_after(i, n, padded, width, weights, start, loss, cut, k, p, out, x, B, q, z):
+    """Return the loss of row i at x, given its residuals q at ``out[i]``."""
+    current(i, out, k, p, z)
+    for a in range(p):
+        z[a] = x[a] - z[a]
+    subtract_product(B, padded, width, z, q)
+    return loss_of(start, n, weights, loss, cut, q)
 
 
 # ---- half-sweeps ---------------------------------------------------------------------
@@ -243,6 +252,7 @@ def sweep_iterative(
     steps : int
         The steps taken, summed over the rows.
     """
+    width = work.shape[1]
     x, r, z, d, step, product, ridge = (
         work[0],
         work[1],
@@ -256,17 +266,15 @@ def sweep_iterative(
     tiny = (_ULPS * np.finfo(B.dtype).eps) ** 2
     for i in range(first, last):
         current(i, out, k, p, x)
-        n = load(
-            i, indptr, indices, data, weights, table, offset, k, p, loss, cut, x, B, v, q
+        n, padded = load(
+            i, indptr, indices, data, weights, table, offset, width, loss, cut, x, B, v, q
         )
         if n == 0:
-            for a in range(p):
-                x[a] = 0
-            store(i, out, k, p, x)
+            clear(i, out, k, p)
             losses[i] = 0.0
             continue
         ridges(scales[i], alpha, alpha_bias, k, p, ridge)
-        gradient(B, v, q, n, p, ridge, x, r)
+        gradient(B, v, q, padded, p, width, ridge, x, r)
         total = 0.0
         for t in range(n):
             total += v[t]
@@ -288,7 +296,7 @@ def sweep_iterative(
         while rz > enough and taken < max_steps:
             for a in range(p):
                 product[a] = ridge[a] * step[a]
-            add_normal_product(B, v, n, p, step, product)
+            add_normal_product(B, v, padded, width, step, product)
             curvature = 0.0
             for a in range(p):
                 curvature += np.float64(step[a]) * product[a]
@@ -298,12 +306,13 @@ def sweep_iterative(
             value -= 0.5 * length * rz
             before = rz
             rz = 0.0
+            stride = B.dtype.type(length)
             for a in range(p):
-                x[a] += length * step[a]
-                r[a] -= length * product[a]
+                x[a] += stride * step[a]
+                r[a] -= stride * product[a]
                 z[a] = d[a] * r[a]
                 rz += np.float64(r[a]) * z[a]
-            momentum = rz / before
+            momentum = B.dtype.type(rz / before)
             for a in range(p):
                 step[a] = z[a] + momentum * step[a]
             taken += 1
@@ -313,11 +322,23 @@ def sweep_iterative(
                 value -= 0.5 * ridge[a] * np.float64(x[a]) * x[a]
             losses[i] = max(value, 0.0)
         else:
-            current(i, out, k, p, z)
-            for a in range(p):
-                z[a] = x[a] - z[a]
-            residuals(B, n, p, z, q)
-            losses[i] = loss_of(indptr[i], n, weights, loss, cut, q)
+            losses[i] = loss_after(
+                i,
+                n,
+                padded,
+                width,
+                weights,
+                indptr[i],
+                loss,
+                cut,
+                k,
+                p,
+                out,
+                x,
+                B,
+                q,
+                z,
+            )
         store(i, out, k, p, x)
     return steps
 
@@ -358,109 +379,137 @@ def sweep_direct(
     ``nonnegative`` coordinate descent keeps the first k coefficients at least zero; it
     ends when a pass changes none by more than ``tol`` times the largest.
     """
+    width = work.shape[1]
     x, r, ridge = work[0], work[1], work[6]
     for i in range(first, last):
         current(i, out, k, p, x)
-        n = load(
-            i, indptr, indices, data, weights, table, offset, k, p, loss, cut, x, B, v, q
+        n, padded = load(
+            i, indptr, indices, data, weights, table, offset, width, loss, cut, x, B, v, q
         )
         if n == 0:
-            for a in range(p):
-                x[a] = 0
-            store(i, out, k, p, x)
+            clear(i, out, k, p)
             losses[i] = 0.0
             continue
         ridges(scales[i], alpha, alpha_bias, k, p, ridge)
-        gradient(B, v, q, n, p, ridge, x, r)
-        for a in range(p):
-            for b in range(a + 1):
-                G[a, b] = 0
-        add_gram(B, v, n, p, G)
+        gradient(B, v, q, padded, p, width, ridge, x, r)
+        for a in range(width * width):
+            G[a] = 0
+        add_gram(B, v, padded, p, width, G)
         largest = G.dtype.type(0)
         for a in range(p):
-            G[a, a] += ridge[a]
-            largest = max(largest, G[a, a])
+            G[a * width + a] += ridge[a]
+            largest = max(largest, G[a * width + a])
         if nonnegative:
-            descend(G, r, k, p, tol, max_steps, x)
+            descend(G, r, k, p, width, tol, max_steps, x)
         else:
             for a in range(p):
-                G[a, a] += jitter * largest
-            factorise(G, p)
-            solve_lower(G, p, r)
-            solve_upper(G, p, r)
+                G[a * width + a] += jitter * largest
+            factorise(G, p, width)
+            solve_lower(G, p, width, r)
+            solve_upper(G, p, width, r)
             for a in range(p):
                 x[a] += r[a]
-        current(i, out, k, p, r)
-        for a in range(p):
-            r[a] = x[a] - r[a]
-        residuals(B, n, p, r, q)
-        losses[i] = loss_of(indptr[i], n, weights, loss, cut, q)
+        losses[i] = loss_after(
+            i, n, padded, width, weights, indptr[i], loss, cut, k, p, out, x, B, q, r
+        )
         store(i, out, k, p, x)
 
 
-@kernel(reassociate=True)
-def factorise(G, p):
-    """Replace the lower triangle of G by its Cholesky factor.
+@helper
+def factorise(G, p, width):
+    """Replace the upper triangle of G by U with U^T U = G, its diagonal inverted.
 
-    A pivot that rounding made zero or negative leaves its coordinate out.
+    Four rows at a time; below the diagonal G is not read. A pivot that rounding made
+    zero or negative leaves its coordinate out.
     """
+    lanes = WIDTH // G.itemsize
+    tiny = p * np.finfo(G.dtype).eps
     for a in range(p):
-        Ga = G[a]
-        for b in range(a):
-            Gb = G[b]
-            s = Ga[b]
-            for c in range(b):
-                s -= Ga[c] * Gb[c]
-            Ga[b] = s * Gb[b]
-        s = Ga[a]
-        kept = s
-        for c in range(a):
-            s -= Ga[c] * Ga[c]
-        # Diagonals are kept inverted, so that solving multiplies.
-        Ga[a] = 1 / np.sqrt(s) if s > kept * np.finfo(G.dtype).eps else 0
-
-
-@kernel(reassociate=True)
-def solve_lower(G, p, r):
-    """Replace r by the solution of L s = r, L a factor with inverted diagonal."""
-    for a in range(p):
-        Ga = G[a]
-        s = r[a]
-        for b in range(a):
-            s -= Ga[b] * r[b]
-        r[a] = s * Ga[a]
-
-
-@kernel(reassociate=True)
-def solve_upper(G, p, r):
-    """Replace r by the solution of L^T s = r, L a factor with inverted diagonal."""
-    for a in range(p - 1, -1, -1):
-        Ga = G[a]
-        s = r[a] * Ga[a]
-        r[a] = s
-        for b in range(a):
-            r[b] -= s * Ga[b]
+        # What is left of a pivot is judged by what it was.
+        G[a * width + a] *= 1 + tiny
+    for first in range(0, p, 4):
+        last = min(first + 4, p)
+        for a in range(first, last):
+            at = a * width
+            if a > first:
+                start = a // lanes * lanes
+                above = G.dtype.type(0)
+                axpy4(
+                    G,
+                    first * width + start,
+                    width,
+                    -G[first * width + a],
+                    -G[(first + 1) * width + a] if a > first + 1 else above,
+                    -G[(first + 2) * width + a] if a > first + 2 else above,
+                    above,
+                    G,
+                    at + start,
+                    width - start,
+                )
+            pivot = G[at + a]
+            inverse = 1 / np.sqrt(pivot) if pivot > 0 else G.dtype.type(0)
+            for b in range(a + 1, p):
+                G[at + b] *= inverse
+            G[at + a] = inverse
+        at = first * width
+        for a in range(last, p):
+            start = a // lanes * lanes
+            axpy4(
+                G,
+                at + start,
+                width,
+                -G[at + a],
+                -G[at + width + a],
+                -G[at + 2 * width + a],
+                -G[at + 3 * width + a],
+                G,
+                a * width + start,
+                width - start,
+            )
 
 
 @helper
-def descend(G, r, k, p, tol, max_steps, x):
+def solve_lower(G, p, width, r):
+    """Replace r by the solution of U^T s = r."""
+    for a in range(p):
+        at = a * width
+        s = r[a] * G[at + a]
+        r[a] = s
+        for b in range(a + 1, p):
+            r[b] -= s * G[at + b]
+
+
+@kernel(reassociate=True)
+def solve_upper(G, p, width, r):
+    """Replace r by the solution of U x = r."""
+    for a in range(p - 1, -1, -1):
+        at = a * width
+        s = r[a]
+        for b in range(a + 1, p):
+            s -= G[at + b] * r[b]
+        r[a] = s * G[at + a]
+
+
+@helper
+def descend(G, r, k, p, width, tol, max_steps, x):
     """Minimise 1/2 x^T G x - linear x over x[:k] >= 0; r is minus the gradient at x."""
     for _ in range(max_steps):
         largest = 0.0
         moved = 0.0
         for a in range(p):
-            if G[a, a] <= 0:
+            diagonal = G[a * width + a]
+            if diagonal <= 0:
                 continue
-            new = x[a] + r[a] / G[a, a]
+            new = x[a] + r[a] / diagonal
             if a < k and new < 0:
                 new = x.dtype.type(0)
             change = new - x[a]
             if change != 0:
                 x[a] = new
-                for b in range(a + 1):
-                    r[b] -= change * G[a, b]
-                for b in range(a + 1, p):
-                    r[b] -= change * G[b, a]
+                for b in range(a):
+                    r[b] -= change * G[b * width + a]
+                for b in range(a, p):
+                    r[b] -= change * G[a * width + b]
             largest = max(largest, np.float64(abs(new)))
             moved = max(moved, np.float64(abs(change)))
         if moved <= tol * largest:
@@ -496,27 +545,41 @@ def sweep_sample(
     solves this against ``prior_linear + precision B^T (w (data - offset))``; a draw is
     the mean plus ``L^-T noise[i]``.
     """
+    width = work.shape[1]
     x, r = work[0], work[1]
     for i in range(first, last):
-        for a in range(p):
+        for a in range(width):
             x[a] = 0
             r[a] = 0
-        n = load(
-            i, indptr, indices, data, weights, table, offset, k, p, 0, 1.0, x, B, v, q
+        n, padded = load(
+            i,
+            indptr,
+            indices,
+            data,
+            weights,
+            table,
+            offset,
+            width,
+            SQUARED,
+            1.0,
+            x,
+            B,
+            v,
+            q,
         )
         for t in range(n):
             v[t] *= precision
-        add_transposed_product(B, v, q, n, p, r)
+        add_transposed_product(B, v, q, padded, width, r)
         for a in range(p):
             r[a] += prior_linear[a]
-            for b in range(a + 1):
-                G[a, b] = prior_precision[a, b]
-        add_gram(B, v, n, p, G)
-        factorise(G, p)
-        solve_lower(G, p, r)
+            for b in range(width):
+                G[a * width + b] = prior_precision[a, b] if b < p else 0.0
+        add_gram(B, v, padded, p, width, G)
+        factorise(G, p, width)
+        solve_lower(G, p, width, r)
         for a in range(p):
             r[a] += noise[i, a]
-        solve_upper(G, p, r)
+        solve_upper(G, p, width, r)
         store(i, out, k, p, r)
 
 

@@ -1,13 +1,30 @@
 """Observed entries, by rows and by columns, as the half-sweeps read them."""
 
+import math
 from queue import SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from skalgos._low_rank.lane_kernels import WIDTH
+
 # Entries per kernel call, about a second: Ctrl-C is seen in between.
 ENTRIES_PER_CALL = 1 << 25
+
+
+def padded(n, dtype):
+    """Return the smallest length of at least n that is a whole number of vectors."""
+    lanes = WIDTH // dtype.itemsize
+    return -(-n // lanes) * lanes
+
+
+def aligned(shape, dtype):
+    """Return zeros that start at a multiple of a vector's size."""
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(n_bytes + WIDTH, np.uint8)
+    start = -memory.ctypes.data % WIDTH
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)
 
 
 class Side(NamedTuple):
@@ -130,13 +147,13 @@ class Pool:
     Parameters
     ----------
     side : Side
-    p : int
-        Coefficients of a row.
+    width : int
+        Numbers kept for the coefficients of a row.
     threads : int
     dtype : dtype
     """
 
-    def __init__(self, side, p, threads, dtype):
+    def __init__(self, side, width, threads, dtype):
         n_rows, n_entries = side.shape
         cost = side.indptr + 4 * np.arange(n_rows + 1)
         n_chunks = 1 if threads == 1 else 8 * threads
@@ -144,16 +161,16 @@ class Pool:
         cuts = np.searchsorted(cost, np.linspace(0, cost[-1], n_chunks + 1)[1:-1])
         bounds = np.unique([0, *cuts.tolist(), n_rows])
         self.chunks = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
-        longest = int(np.diff(side.indptr).max(initial=1))
+        longest = int(np.diff(side.indptr).max(initial=1)) + 3
         self._free = SimpleQueue()
         for _ in range(min(threads, max(len(self.chunks), 1))):
             self._free.put(
                 (
-                    np.empty((longest, p), dtype),
+                    aligned((longest * width,), dtype),
                     np.empty(longest, dtype),
                     np.empty(longest, dtype),
-                    np.empty((7, p), dtype),
-                    np.empty((p, p), dtype),
+                    aligned((7, width), dtype),
+                    aligned((width * width,), dtype),
                 )
             )
 

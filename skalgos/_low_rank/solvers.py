@@ -7,9 +7,9 @@ With :math:`\Omega` the observed entries, the objective is
     + \frac\beta2 \Big(\sum_i r_i s_i b_i^2 + \sum_j t_j c_j^2\Big),
 
 where row i counts :math:`r_i` times, and the scales :math:`s_i, t_j` are powers of the
-total weights of rows and columns. Factors are tables of shape (n, k), and with biases
-(n, k + 2): the factor, a column of ones, the bias; so that the regressors of the other
-side and its offset can be read from it.
+total weights of rows and columns. Factors are tables with the factor in their first k
+columns and, with biases, a column of ones and the bias behind it; so that the
+regressors of the other side and its offset can be read from it.
 """
 
 import math
@@ -19,7 +19,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from skalgos._low_rank import kernels
-from skalgos._low_rank.problems import Pool
+from skalgos._low_rank.problems import Pool, aligned, padded
 from skalgos._threads import chunk_map
 
 # Up to this many coefficients a row is solved faster by Cholesky factorisation.
@@ -44,15 +44,12 @@ LEAST_SQUARES = Loss(kernels.SQUARED, 1.0)
 
 
 class Factors(NamedTuple):
-    """Tables of both sides; with biases k + 2 wide, else k."""
+    """Tables of both sides, filled up with zeros to a whole number of vectors."""
 
     left: np.ndarray
     right: np.ndarray
     k: int
-
-    @property
-    def bias(self):
-        return self.left.shape[1] > self.k
+    bias: bool
 
 
 class Sweep(NamedTuple):
@@ -136,7 +133,8 @@ class HalfSweep:
     def __init__(self, side, k, bias, solver, threads, map_chunks):
         self.side, self.k, self.bias, self.solver = side, k, bias, solver
         self.p = k + bias
-        self._pool = Pool(side, self.p, threads, side.values.dtype)
+        width = padded(self.p, side.values.dtype)
+        self._pool = Pool(side, width, threads, side.values.dtype)
         self._map = map_chunks
         self._losses = np.empty(side.shape[0])
 
@@ -361,9 +359,9 @@ def gradient_matrix(problem, factors, loss):
 def _start(problem, k, bias, init, robust, rng):
     """Return first factors: the right one random or spectral, the left one zero."""
     n_rows, n_columns = len(problem.rows.scales), len(problem.columns.scales)
-    width = k + 2 * bias
-    left = np.zeros((n_rows, width), problem.dtype)
-    right = np.zeros((n_columns, width), problem.dtype)
+    width = padded(k + 2 * bias, problem.dtype)
+    left = aligned((n_rows, width), problem.dtype)
+    right = aligned((n_columns, width), problem.dtype)
     if bias:
         left[:, k] = right[:, k] = 1
     directions = rng.standard_normal((n_columns, k))
@@ -377,7 +375,7 @@ def _start(problem, k, bias, init, robust, rng):
     directions, _ = np.linalg.qr(directions)
     norm = np.sqrt(n_columns / max(1, directions.shape[1]))
     right[:, : directions.shape[1]] = directions * norm
-    return Factors(left, right, k)
+    return Factors(left, right, k, bias)
 
 
 def ridge_path(alpha, norm, continuation, max_iter):
@@ -437,7 +435,7 @@ class _Alternation:
         Up to ``floor`` the right factor keeps its length at the cost of the left one:
         a direction with little in it can then grow again in the next half-sweep.
         """
-        left, right, k = self.factors
+        left, right, k, _ = self.factors
         if self.rotates:
             T, S, D = balancing(self.A, self.B)
         else:
@@ -466,7 +464,7 @@ class _Alternation:
         self.B = np.diag(np.where(D > 0, D * stretch**2, floor))
 
     def rows(self, alpha, alpha_bias, loss, tol):
-        left, right, _ = self.factors
+        left, right, _, _ = self.factors
         self.row_half(
             right, self.problem.columns.totals, left, alpha, alpha_bias, loss, tol=tol
         )
@@ -474,7 +472,7 @@ class _Alternation:
 
     def columns(self, alpha, alpha_bias, loss, tol):
         """Solve the columns and return the loss of all entries."""
-        left, right, _ = self.factors
+        left, right, _, _ = self.factors
         losses = self.column_half(
             left, self.row_totals, right, alpha, alpha_bias, loss, tol=tol
         )
@@ -483,7 +481,7 @@ class _Alternation:
 
     def ridge(self, alpha, alpha_bias):
         """Return the penalty of the factors."""
-        left, right, k = self.factors
+        left, right, k, _ = self.factors
         value = 0.5 * alpha * (np.trace(self.A) + np.trace(self.B))
         if self.factors.bias:
             b = left[:, k + 1].astype(np.float64)
@@ -599,7 +597,7 @@ def alternate(
                 now = _robust_loss(loss, sigma, lowest, number <= settling)
             old = None
             if not leading:
-                old = Factors(factors.left.copy(), factors.right.copy(), k)
+                old = Factors(factors.left.copy(), factors.right.copy(), k, bias)
             floor = 0.1 * current if leading else 0.0
             if number > 1 or start is not None:
                 state.balance(floor, rng)
