@@ -148,10 +148,14 @@ def load(i, indptr, indices, data, weights, table, offset, width, loss, cut, x, 
     return n, padded
 
 
-@helper
+@kernel(reassociate=True)
 def loss_of(start, n, weights, loss, cut, q):
     """Return the sum of weights times rho(q), in double precision."""
     total = 0.0
+    if loss == SQUARED and weights.shape[0] == 0:
+        for t in range(n):
+            total += np.float64(q[t]) * q[t]
+        return 0.5 * total
     for t in range(n):
         w = np.float64(weights[start + t]) if weights.shape[0] > 0 else 1.0
         total += w * rho(np.float64(q[t]), loss, cut)
@@ -392,6 +396,9 @@ def sweep_direct(
             continue
         ridges(scales[i], alpha, alpha_bias, k, p, ridge)
         gradient(B, v, q, padded, p, width, ridge, x, r)
+        value = loss_of(indptr[i], n, weights, loss, cut, q)
+        for a in range(p):
+            value += 0.5 * ridge[a] * np.float64(x[a]) * x[a]
         for a in range(width * width):
             G[a] = 0
         add_gram(B, v, padded, p, width, G)
@@ -406,12 +413,32 @@ def sweep_direct(
                 G[a * width + a] += jitter * largest
             factorise(G, p, width)
             solve_lower(G, p, width, r)
+            for a in range(p):
+                value -= 0.5 * np.float64(r[a]) * r[a]
             solve_upper(G, p, width, r)
             for a in range(p):
                 x[a] += r[a]
-        losses[i] = loss_after(
-            i, n, padded, width, weights, indptr[i], loss, cut, k, p, out, x, B, q, r
-        )
+                value -= 0.5 * ridge[a] * np.float64(x[a]) * x[a]
+        if loss == SQUARED and not nonnegative:
+            losses[i] = max(value, 0.0)
+        else:
+            losses[i] = loss_after(
+                i,
+                n,
+                padded,
+                width,
+                weights,
+                indptr[i],
+                loss,
+                cut,
+                k,
+                p,
+                out,
+                x,
+                B,
+                q,
+                r,
+            )
         store(i, out, k, p, x)
 
 

@@ -283,9 +283,9 @@ def weighted_median(values, weights):
 def spread(problem, residuals):
     """Return a robust standard deviation of residuals around zero."""
     size = np.abs(residuals)
-    unit = not len(problem.rows.weights) and (problem.row_weights == 1).all()
-    if unit:
-        return MAD_TO_SIGMA * float(np.median(size))
+    if not len(problem.rows.weights) and (problem.row_weights == 1).all():
+        middle = (len(size) - 1) // 2
+        return MAD_TO_SIGMA * float(np.partition(size, middle)[middle])
     return MAD_TO_SIGMA * weighted_median(size, all_weights(problem))
 
 
@@ -381,14 +381,15 @@ def _start(problem, k, bias, init, robust, rng):
 def ridge_path(alpha, norm, continuation, max_iter):
     """Return the ridges of the sweeps before the one that is asked for.
 
-    From half the spectral norm, above which the factors are zero, down by factors of
-    ``continuation``; in larger steps if those would take more than half of the sweeps.
+    Slow steps begin at half the spectral norm, above which the factors are zero, and
+    go down by factors of ``continuation`` as far as small singular values may lie; fast
+    ones only lead in. Steps are larger if they would take more than half of the sweeps.
     """
-    top = 0.5 * norm
+    slow = continuation is not None and continuation > 0.8
+    top = (0.5 if slow else 0.1) * norm
     if continuation is None or top <= alpha:
         return []
-    # With slow steps the path follows singular values far down; else it only leads in.
-    bottom = max(alpha, top * (1e-5 if continuation > 0.8 else 1e-2))
+    bottom = max(alpha, top * (1e-5 if slow else 0.1))
     n_steps = math.ceil(math.log(top / bottom) / -math.log(continuation) - 1e-9)
     n_steps = min(n_steps, max_iter // 2)
     return [top * (bottom / top) ** (i / n_steps) for i in range(n_steps)]
@@ -396,11 +397,13 @@ def ridge_path(alpha, norm, continuation, max_iter):
 
 def automatic_continuation(problem, k):
     """Return slow steps where entries are scarce, else fast ones."""
-    n_rows = np.count_nonzero(problem.rows.totals)
+    counts = problem.row_weights
+    n_rows = counts @ (problem.rows.totals > 0)
     n_columns = np.count_nonzero(problem.columns.totals)
+    n_entries = counts @ np.diff(problem.rows.indptr)
     width = min(k, n_rows, n_columns)
-    freedom = width * (n_rows + n_columns - width)
-    return 0.9 if problem.n_entries < 2.5 * freedom else 0.5
+    scarce = n_entries < 2.5 * width * (n_rows + n_columns - width)
+    return 0.9 if scarce else 0.3
 
 
 # ---- the alternation -----------------------------------------------------------------
@@ -491,17 +494,20 @@ class _Alternation:
         return float(value)
 
 
-def _change(new, old):
-    """Return the relative change of the product of two factors."""
+def _change(new, old, row_weights):
+    """Return the relative change of the product of two factors, rows weighted."""
     k = new.k
-    squares = np.sum(gram(new.left, k) * gram(new.right, k))
-    before = np.sum(gram(old.left, k) * gram(old.right, k))
-    cross = np.sum(
-        gram(new.left, k, other=old.left) * gram(new.right, k, other=old.right)
-    )
+    weights = None if (row_weights == 1).all() else row_weights
+
+    def product(a, b):
+        rows = gram(a.left, k, weights, b.left)
+        return float(np.sum(rows * gram(a.right, k, other=b.right)))
+
+    squares = product(new, new)
     if squares <= 0:
         return 0.0
-    return math.sqrt(max(squares + before - 2 * cross, 0.0) / squares)
+    difference = squares + product(old, old) - 2 * product(new, old)
+    return math.sqrt(max(difference, 0.0) / squares)
 
 
 def alternate(
@@ -599,7 +605,7 @@ def alternate(
             if not leading:
                 old = Factors(factors.left.copy(), factors.right.copy(), k, bias)
             floor = 0.1 * current if leading else 0.0
-            if number > 1 or start is not None:
+            if number > 1:
                 state.balance(floor, rng)
             state.rows(current, alpha_bias, now, descent_tol)
             state.balance()
@@ -615,7 +621,7 @@ def alternate(
             if len(objectives) > 1:
                 decrease = objectives[-2] - value
                 small = decrease <= tol * value or value <= tol * tol * null
-                if small and _change(factors, old) <= tol:
+                if small and _change(factors, old, problem.row_weights) <= tol:
                     converged = True
                     break
         state.balance()
@@ -634,3 +640,133 @@ def _robust_loss(name, sigma, lowest, early):
             return Loss(kernels.HUBER, CUTS["huber"] * sigma)
         return Loss(kernels.TUKEY, CUTS["tukey"] * sigma)
     return Loss(kernels.HUBER, CUTS[name] * sigma)
+
+
+# ---- after the alternation -----------------------------------------------------------
+def fold_in(problem, right, k, *, bias, alpha, alpha_bias, loss, nonnegative, threads):
+    """Return the left table for given right factors, each row to full accuracy.
+
+    A row's result depends on its entries and the right factors alone. For a robust
+    loss that is a fixed number of reweighted regressions, the first half of them with
+    Huber's loss, which has one minimum.
+
+    Parameters
+    ----------
+    problem : Problem
+    right : ndarray
+        A table of factors.
+    k : int
+    bias, alpha, alpha_bias, nonnegative, threads :
+        As in :func:`alternate`.
+    loss : Loss
+
+    Returns
+    -------
+    left : ndarray
+    """
+    left = aligned((len(problem.rows.scales), right.shape[1]), problem.dtype)
+    if bias:
+        left[:, k] = 1
+    steps = [loss]
+    if loss.code != kernels.SQUARED:
+        early = loss
+        if loss.code == kernels.TUKEY:
+            early = Loss(kernels.HUBER, loss.cut * CUTS["huber"] / CUTS["tukey"])
+        steps = [early] * 20 + [loss] * 20
+    solver = "coordinate-descent" if nonnegative else "cholesky"
+    accuracy = 10 * np.finfo(problem.dtype).eps
+    with chunk_map(threads) as map_chunks:
+        half = HalfSweep(problem.rows, k, bias, solver, threads, map_chunks)
+        for step in steps:
+            half(
+                right,
+                problem.columns.totals,
+                left,
+                alpha,
+                alpha_bias,
+                step,
+                tol=accuracy,
+                max_steps=1000,
+            )
+    return left
+
+
+def principal_axes(right, k):
+    """Return the singular values and the right singular vectors of a factor's table.
+
+    Its columns come by falling length. Each vector's largest entry is positive.
+
+    Returns
+    -------
+    axes : ndarray of shape (k, n)
+        Orthonormal rows, but for zeros where the factor has no such direction.
+    lengths : ndarray of shape (k,)
+    """
+    V = right[:, :k].astype(np.float64)
+    Q, lengths, _ = linalg.svd(V, full_matrices=False)
+    alive = lengths > 1e-12 * lengths.max(initial=0)
+    axes, sizes = np.zeros((k, len(V))), np.zeros(k)
+    axes[: len(lengths)] = np.where(alive, Q, 0.0).T
+    sizes[: len(lengths)] = np.where(alive, lengths, 0.0)
+    signs = np.sign(axes[np.arange(k), np.argmax(np.abs(axes), axis=1)])
+    return axes * np.where(signs < 0, -1.0, 1.0)[:, None], sizes
+
+
+def complete(problem, *, limit, alpha, rng, tol, max_iter, on_sweep=None, **options):
+    """Grow the width of the factors until no wider ones would do better.
+
+    Widths are doubled from 8 on, each from the last result with the leading singular
+    vectors of the gradient added, until :func:`optimality_ratio` proves that the convex
+    optimum is reached, or ``limit`` is.
+
+    Parameters
+    ----------
+    problem, alpha, rng, tol, max_iter, on_sweep, **options :
+        As in :func:`alternate`; the ridge must be positive.
+    limit : int
+        The largest width.
+
+    Returns
+    -------
+    fit : Fit
+    """
+    k, start, spent = min(8, limit), None, 0
+    while True:
+        fit = alternate(
+            problem,
+            k,
+            alpha=alpha,
+            start=start,
+            rng=rng,
+            tol=tol,
+            max_iter=max_iter - spent,
+            on_sweep=on_sweep,
+            **options,
+        )
+        spent += fit.n_iter
+        fit = fit._replace(n_iter=spent)
+        ratio = optimality_ratio(problem, fit.factors, alpha, fit.loss, rng)
+        if ratio <= 1 + 10 * tol or k == limit or spent >= max_iter:
+            return fit
+        start = _widened(problem, fit, min(2 * k, limit), alpha, rng)
+        k = start.k
+
+
+def _widened(problem, fit, k, alpha, rng):
+    """Return factors of width k that begin with those of a fit."""
+    old = fit.factors
+    matrix = gradient_matrix(problem, old, fit.loss)
+    new = k - old.k
+    directions = rng.standard_normal((matrix.shape[1], new))
+    for _ in range(3):
+        directions, _ = np.linalg.qr(directions)
+        directions = matrix.T @ (matrix @ directions)
+    directions, _ = np.linalg.qr(directions)
+    width = padded(k, problem.dtype)
+    left = aligned((len(old.left), width), problem.dtype)
+    right = aligned((len(old.right), width), problem.dtype)
+    left[:, : old.k] = old.left[:, : old.k]
+    right[:, : old.k] = old.right[:, : old.k]
+    count = directions.shape[1]
+    right[:, old.k : old.k + count] = directions * math.sqrt(alpha)
+    return Factors(left, right, k, False)
