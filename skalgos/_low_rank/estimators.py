@@ -107,6 +107,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
             optimality_ratio,
             principal_axes,
         )
+        from skalgos._low_rank.tables import held_out
 
         self._check_combinations()
         table = self._entries(X)
@@ -126,6 +127,9 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
             k = min(self.n_components, n_features)
 
         subset, weights_of = _rows_of(table, weights, present)
+        out = None
+        if self.alpha == "auto":
+            out = held_out(subset, self.validation_fraction, seed)
         means, center = _means(self.center, subset, weights_of, counts[present])
         subset.data -= means[subset.indices].astype(subset.dtype)
         whole = fit_task(
@@ -133,7 +137,9 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         )
         alpha, searched = self.alpha, None
         if alpha == "auto":
-            alpha, searched = self._search(subset, weights_of, counts[present], k, seed)
+            alpha, searched = self._search(
+                subset, weights_of, counts[present], out, k, seed
+            )
         problem = self._problem(subset, weights_of, counts[present])
 
         def attributes(sweep):
@@ -303,7 +309,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         left = aligned((len(problem.rows.scales), right.shape[1]), problem.dtype)
         return Factors(left, right, k, False)
 
-    def _search(self, table, weights, counts, k, seed):
+    def _search(self, table, weights, counts, out, k, seed):
         """Choose the ridge by entries held out, along one path from large to small."""
         from skalgos._low_rank.solvers import (
             _scaled,
@@ -311,16 +317,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
             predict_at,
             spectral_norm,
         )
-        from skalgos._low_rank.tables import held_out
-
-        out = held_out(table, self.validation_fraction, seed)
         rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
-        if not out.any() or out.all():
-            raise ValueError(
-                "alpha='auto' needs entries to fit and others to validate on, but "
-                f"validation_fraction={self.validation_fraction} holds out "
-                f"{out.sum()} of {len(out)}."
-            )
         kept = sparse.csr_array(
             (table.data[~out], (rows[~out], table.indices[~out])), table.shape
         )
@@ -403,30 +400,6 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         check_is_fitted(self)
         X = self._validated(X, reset=False)
         return X, self._fold_in(self._entries(X))
-
-    def inverse_transform(self, X):
-        """Return the full table that row factors stand for.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Row factors, as ``transform`` returns them.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features)
-            Every entry, observed or not, as the model has it.
-        """
-        check_is_fitted(self)
-        from sklearn.utils import check_array
-
-        X = check_array(X, dtype=[np.float64, np.float32])
-        if X.shape[1] != self.n_components_:
-            raise ValueError(
-                f"X has {X.shape[1]} columns, but there are {self.n_components_} "
-                "components."
-            )
-        return self._expand(X)
 
     def _expand(self, W):
         components = self.components_.astype(W.dtype, copy=False)

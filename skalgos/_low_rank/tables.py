@@ -50,7 +50,7 @@ def held_out(entries, fraction, seed):
     ----------
     entries : csr_array
     fraction : float
-        The expected share to choose.
+        The share to choose, of those that differ.
     seed : int
 
     Returns
@@ -63,7 +63,15 @@ def held_out(entries, fraction, seed):
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(own, dtype=np.uint64)])
     of_row = sums[entries.indptr[1:]] - sums[entries.indptr[:-1]]
     draws = _mix(np.repeat(_mix(of_row), np.diff(entries.indptr)) ^ _mix(columns))
-    return draws < np.uint64(fraction * 2.0**64)
+    distinct = np.unique(draws)
+    if len(distinct) < 2:
+        raise ValueError(
+            "alpha='auto' holds out entries to validate on, and needs others to fit; X "
+            f"with n_samples={entries.shape[0]}, n_features={entries.shape[1]} has "
+            "less than two that differ."
+        )
+    n_out = min(max(round(fraction * len(distinct)), 1), len(distinct) - 1)
+    return draws < distinct[n_out]
 
 
 def _mix(x):

@@ -2,6 +2,8 @@
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
 
 from skalgos._compat import _fit_context
 from skalgos._low_rank.estimators import LowRankTable
@@ -317,3 +319,25 @@ class LowRankCompletion(ClassNamePrefixFeaturesOutMixin, LowRankTable):
             Zero for rows without an observed entry.
         """
         return self._transform(X)[1]
+
+    def inverse_transform(self, X):
+        """Return the full table that row factors stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Row factors, as ``transform`` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            Every entry, observed or not, as the model has it.
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=[np.float64, np.float32])
+        if X.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {X.shape[1]} columns, but there are {self.n_components_} "
+                "components."
+            )
+        return self._expand(X)

@@ -78,7 +78,7 @@ class MatrixFactorizationRegressor(PairRegressor):
     max_iter : int, default=100
         The largest number of sweeps over rows and columns.
 
-    tol : float, default=1e-4
+    tol : float, default=1e-3
         Stop when a sweep lowers the objective by less than this share of it and changes
         the products of the factors by less than this share.
 
@@ -249,7 +249,7 @@ class MatrixFactorizationRegressor(PairRegressor):
         continuation="auto",
         init="random",
         max_iter=100,
-        tol=1e-4,
+        tol=1e-3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=5,
@@ -321,13 +321,14 @@ class MatrixFactorizationRegressor(PairRegressor):
         rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
         out = np.zeros(len(values), bool)
         if self.early_stopping:
-            out = rng.uniform(size=len(values)) < self.validation_fraction
-            if not out.any() or out.all():
+            n_out = round(self.validation_fraction * len(values))
+            if len(values) < 2:
                 raise ValueError(
-                    "early_stopping=True needs pairs to fit and others to validate on, "
-                    f"but validation_fraction={self.validation_fraction} holds out "
-                    f"{out.sum()} of {len(out)}."
+                    "early_stopping=True holds out pairs to validate on, and needs "
+                    "others to fit; there is n_samples=1 with a weight."
                 )
+            n_out = min(max(n_out, 1), len(values) - 1)
+            out[rng.permutation(len(values))[:n_out]] = True
         kept = ~out
         fitted = table
         if self.early_stopping:

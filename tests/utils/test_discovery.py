@@ -14,7 +14,7 @@ def test_filters():
     assert all(issubclass(cls, ClusterMixin) for _, cls in all_estimators("cluster"))
     both = all_estimators(["cluster", "transformer"])
     assert set(all_estimators("cluster")) <= set(both)
-    assert all_estimators("regressor") == []
+    assert not set(all_estimators("regressor")) & set(both)
     with pytest.raises(ValueError, match="type_filter"):
         all_estimators("clusterer")
 
