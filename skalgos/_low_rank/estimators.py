@@ -119,7 +119,8 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         present = counts > 0
         if not (np.diff(table.indptr)[present] > 0).any():
             raise ValueError(
-                "X has no observed entry" + (" with a weight." if any(~present) else ".")
+                "X has no observed entry"
+                + (" with a weight." if any(~present) else ".")
             )
         if self.n_components == "auto":
             k = n_features
@@ -317,6 +318,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
             predict_at,
             spectral_norm,
         )
+
         rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
         kept = sparse.csr_array(
             (table.data[~out], (rows[~out], table.indices[~out])), table.shape

@@ -113,7 +113,9 @@ def add_transposed_product(B, v, q, n, width, out):
 
 # ---- one row -------------------------------------------------------------------------
 @helper
-def load(i, indptr, indices, data, weights, table, offset, width, loss, cut, x, B, v, q):
+def load(
+    i, indptr, indices, data, weights, table, offset, width, loss, cut, x, B, v, q
+):
     """Gather row i, and fill its residuals q at x and its weights v.
 
     Returns the number of its entries, and that number rounded up to a multiple of four.
@@ -271,7 +273,20 @@ def sweep_iterative(
     for i in range(first, last):
         current(i, out, k, p, x)
         n, padded = load(
-            i, indptr, indices, data, weights, table, offset, width, loss, cut, x, B, v, q
+            i,
+            indptr,
+            indices,
+            data,
+            weights,
+            table,
+            offset,
+            width,
+            loss,
+            cut,
+            x,
+            B,
+            v,
+            q,
         )
         if n == 0:
             clear(i, out, k, p)
@@ -388,7 +403,20 @@ def sweep_direct(
     for i in range(first, last):
         current(i, out, k, p, x)
         n, padded = load(
-            i, indptr, indices, data, weights, table, offset, width, loss, cut, x, B, v, q
+            i,
+            indptr,
+            indices,
+            data,
+            weights,
+            table,
+            offset,
+            width,
+            loss,
+            cut,
+            x,
+            B,
+            v,
+            q,
         )
         if n == 0:
             clear(i, out, k, p)

@@ -24,9 +24,7 @@ _FUSED = ("contract",)
 
 
 def _vector(context, dtype):
-    return ir.VectorType(
-        context.get_data_type(dtype), WIDTH * 8 // dtype.bitwidth
-    )
+    return ir.VectorType(context.get_data_type(dtype), WIDTH * 8 // dtype.bitwidth)
 
 
 class _Access:
@@ -166,9 +164,7 @@ def _gram_tile(typingctx, B, v, n, width, row, column, G):
             right = builder.fmul(right, weight)
             first = builder.gep(rows, [builder.add(start, row)])
             for i, total in enumerate(sums):
-                left = builder.load(
-                    builder.gep(first, [ir.Constant(start.type, i)])
-                )
+                left = builder.load(builder.gep(first, [ir.Constant(start.type, i)]))
                 product = builder.fmul(access.splat(left), right, flags=_FUSED)
                 builder.store(
                     builder.fadd(builder.load(total), product, flags=_FUSED), total

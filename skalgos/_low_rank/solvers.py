@@ -390,8 +390,13 @@ def _start(problem, k, bias, init, robust, rng):
             directions, _ = np.linalg.qr(directions)
             directions = matrix.T @ (matrix @ directions)
     directions, _ = np.linalg.qr(directions)
-    norm = np.sqrt(n_columns / max(1, directions.shape[1]))
-    right[:, : directions.shape[1]] = directions * norm
+    # Both factors as large as the square root of the values: then the units of the
+    # values do not matter.
+    mean_square = np.average(
+        np.square(problem.rows.values), weights=all_weights(problem)
+    )
+    size = (mean_square or 1.0) ** 0.25 * np.sqrt(n_columns / directions.shape[1])
+    right[:, : directions.shape[1]] = directions * size
     return Factors(left, right, k, bias)
 
 

@@ -48,7 +48,7 @@ class PairRegressor(CallbackSupportMixin, RegressorMixin, SkalEstimator):
         if not present.all():
             ids, y, weights = [c[present] for c in ids], y[present], weights[present]
         (self.row_ids_, rows), (self.column_ids_, columns) = (
-            np.unique(column, return_inverse=True) for column in ids
+            _distinct(column) for column in ids
         )
         shape = len(self.row_ids_), len(self.column_ids_)
         order = sparse.csr_array((np.arange(len(y)), (rows, columns)), shape)
@@ -148,6 +148,19 @@ def _ids(column, side):
         )
     whole = all(isinstance(value, Integral) for value in column)
     return column.astype(np.int64 if whole else np.float64)
+
+
+def _distinct(ids):
+    """Return the sorted distinct ids, and the place of each among them."""
+    if ids.dtype.kind in "iu":
+        low, high = int(ids.min()), int(ids.max())
+        if high - low < 4 * len(ids) + 1000:  # counting is faster than sorting
+            seen = np.zeros(high - low + 1, bool)
+            seen[ids - ids.dtype.type(low)] = True
+            places = np.cumsum(seen) - 1
+            distinct = np.flatnonzero(seen).astype(ids.dtype) + ids.dtype.type(low)
+            return distinct, places[ids - ids.dtype.type(low)]
+    return np.unique(ids, return_inverse=True)
 
 
 def _find(ids, known, side):

@@ -484,7 +484,9 @@ class MatrixFactorizationRegressor(PairRegressor):
     def _row_scores(self, row):
         values = self.intercept_ + self.column_bias_.astype(np.float64)
         if row >= 0:
-            values += self.row_bias_[row] + self.column_factors_ @ self.row_factors_[row]
+            values += (
+                self.row_bias_[row] + self.column_factors_ @ self.row_factors_[row]
+            )
         return values
 
 
@@ -653,7 +655,12 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
         )
         sweeps = self.burn_in + self.n_samples
         whole = fit_task(
-            self, X, y, sample_weight=sample_weight, max_subtasks=sweeps, sequential=True
+            self,
+            X,
+            y,
+            sample_weight=sample_weight,
+            max_subtasks=sweeps,
+            sequential=True,
         )
         errors = []
 

@@ -520,5 +520,3 @@ def test_robust_recovery_with_gross_errors(share, k):
     robust = error("tukey", max_iter=150, init="spectral")
     assert robust < 0.12
     assert error("squared_error") > 8 * robust
-
-
