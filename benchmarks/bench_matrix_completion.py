@@ -315,6 +315,10 @@ def _chosen(X, y):
     return MatrixFactorizationRegressor(**best, max_iter=30, random_state=0)
 
 
+def _timed_fit(model, X, y):
+    return timed(lambda _: model.fit(X, y), None)
+
+
 def ratings(bench):
     """Add the rows of the ratings."""
     path = os.environ.get("SKALGOS_RATINGS")
@@ -328,23 +332,18 @@ def ratings(bench):
     covered = []
     with threadpool_limits(1):
         for train, test in KFold(5, shuffle=True, random_state=0).split(X):
-            model = _chosen(X[train], y[train])
-            seconds, _ = timed(
-                lambda _, train=train: model.fit(X[train], y[train]), None
-            )
+            seconds, model = _timed_fit(_chosen(X[train], y[train]), X[train], y[train])
             spent["als"].append(seconds)
             errors["als"].append(rmse(model.predict(X[test]), y[test]))
             model = BayesianMatrixFactorizationRegressor(random_state=0)
-            seconds, _ = timed(
-                lambda _, train=train: model.fit(X[train], y[train]), None
-            )
+            seconds, _ = _timed_fit(model, X[train], y[train])
             spent["bayes"].append(seconds)
             mean, std = model.predict(X[test], return_std=True)
             errors["bayes"].append(rmse(mean, y[test]))
             covered.append(np.mean(np.abs(mean - y[test]) <= 1.6449 * std))
             raw = [(*X[i], y[i], None) for i in train]
             known = Dataset(reader).construct_trainset(raw)
-            seconds, peer = timed(lambda _: SVDpp(random_state=0).fit(known), None)
+            seconds, peer = timed(SVDpp(random_state=0).fit, known)
             spent["peer"].append(seconds)
             predicted = [peer.predict(*X[i]).est for i in test]
             errors["peer"].append(rmse(np.array(predicted), y[test]))

@@ -300,8 +300,8 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
             return None
         if self.components_.shape != (k, len(problem.columns.scales)):
             raise ValueError(
-                "With warm_start=True n_components must stay the same; the last fit has "
-                f"components of shape {self.components_.shape}."
+                "With warm_start=True n_components must stay the same; the last fit "
+                f"has components of shape {self.components_.shape}."
             )
         from skalgos._low_rank.problems import aligned
         from skalgos._low_rank.solvers import Factors
@@ -361,7 +361,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
 
     # ---- using -----------------------------------------------------------------------
     def _right(self, dtype):
-        """Return the table of the right factors in which the ridge is to be measured."""
+        """Return the table of the right factors in the metric of the ridge."""
         from skalgos._low_rank.problems import aligned, padded
 
         k, n = self.components_.shape

@@ -57,8 +57,8 @@ def rho(q, loss, cut):
 
 
 # ---- products with B -----------------------------------------------------------------
-# B is flat, its rows ``width`` apart, and n a multiple of four. Rows beyond those of the
-# table are zero. Entries from p to the width may hold other columns of the table: they
+# B is flat, its rows ``width`` apart, and n a multiple of four. Rows beyond those of
+# the table are zero. Entries from p to the width may hold other columns of the table: they
 # meet zeros in x, and what they leave in ``out`` is not read.
 @helper
 def add_normal_product(B, v, n, width, x, out):
@@ -655,7 +655,7 @@ def predict_entries(first, last, rows, columns, left, right, k, bias, out):
 
 @kernel(reassociate=True)
 def predict_rows(first, last, indptr, indices, left, right, k, bias, out):
-    """Fill ``out[t]`` with the value of the factors at each entry t of a CSR pattern."""
+    """Fill ``out[t]`` with the value of the factors at each entry t by rows."""
     for i in range(first, last):
         u = left[i]
         for t in range(indptr[i], indptr[i + 1]):

@@ -109,7 +109,7 @@ def balancing(A, B):
         roots.append(np.sqrt(np.maximum(eigenvalues, 0))[:, None] * vectors.T)
     P, D, Qt = linalg.svd(roots[0] @ roots[1].T, lapack_driver="gesvd")
     inverse = np.zeros_like(D)
-    alive = D > 1e-12 * D[0] if len(D) else D > 0
+    alive = 1e-12 * D[0] < D if len(D) else D > 0
     inverse[alive] = D[alive] ** -0.5
     T = roots[1].T @ Qt.T * inverse
     S = roots[0].T @ P * inverse
@@ -473,7 +473,7 @@ class _Alternation:
             ratio[alive] = 1 / ratio[alive]
             S = np.diag(ratio)
         stretch = np.ones(k)
-        small = (D < floor) & (D > 0)
+        small = (floor > D) & (D > 0)
         stretch[small] = np.sqrt(floor / D[small])
         rotate(left, k, T / stretch)
         rotate(right, k, S * stretch)

@@ -15,8 +15,8 @@ class LowRankCompletion(ClassNamePrefixFeaturesOutMixin, LowRankTable):
     Finds a table of low rank that is close to X where X is observed, by alternating
     minimisation: given factors of the columns, those of each row are a small ridge
     regression on the entries of that row, and the other way round. The transform are
-    the factors of the rows, for new rows too; the inverse transform is the table without
-    gaps. Read more in the :ref:`User Guide <matrix_completion>`.
+    the factors of the rows, for new rows too; the inverse transform is the table
+    without gaps. Read more in the :ref:`User Guide <matrix_completion>`.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class LowRankCompletion(ClassNamePrefixFeaturesOutMixin, LowRankTable):
     max_iter : int, default=100
         The largest number of sweeps over rows and columns.
 
-    tol : float, default=1e-4
+    tol : float, default=1e-3
         Stop when a sweep lowers the objective by less than this share of it and changes
         the fitted table by less than this share.
 
@@ -224,7 +224,7 @@ class LowRankCompletion(ClassNamePrefixFeaturesOutMixin, LowRankTable):
         continuation="auto",
         init="random",
         max_iter=100,
-        tol=1e-4,
+        tol=1e-3,
         validation_fraction=0.1,
         warm_start=False,
         random_state=None,

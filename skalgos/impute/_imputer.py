@@ -76,7 +76,7 @@ class LowRankImputer(LowRankTable):
     max_iter : int, default=100
         The largest number of sweeps over rows and columns.
 
-    tol : float, default=1e-4
+    tol : float, default=1e-3
         Stop when a sweep lowers the objective by less than this share of it and changes
         the fitted table by less than this share.
 
@@ -237,7 +237,7 @@ class LowRankImputer(LowRankTable):
         continuation="auto",
         init="random",
         max_iter=100,
-        tol=1e-4,
+        tol=1e-3,
         validation_fraction=0.1,
         min_value=-np.inf,
         max_value=np.inf,

@@ -143,8 +143,8 @@ def _ids(column, side):
         return column.astype(str)
     if any(text):
         raise ValueError(
-            f"Column {side} of X has both strings and numbers for ids; make all of them "
-            "strings."
+            f"Column {side} of X has both strings and numbers for ids; make them "
+            "all strings."
         )
     whole = all(isinstance(value, Integral) for value in column)
     return column.astype(np.int64 if whole else np.float64)

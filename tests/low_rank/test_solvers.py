@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
 
-from skalgos._low_rank import kernels, solvers
+from skalgos._low_rank import solvers
 from skalgos._low_rank.problems import make_problem
 from skalgos._low_rank.solvers import (
-    Factors,
     alternate,
     balancing,
     complete,
