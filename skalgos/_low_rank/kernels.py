@@ -58,8 +58,8 @@ def rho(q, loss, cut):
 
 # ---- products with B -----------------------------------------------------------------
 # B is flat, its rows ``width`` apart, and n a multiple of four. Rows beyond those of
-# the table are zero. Entries from p to the width may hold other columns of the table: they
-# meet zeros in x, and what they leave in ``out`` is not read.
+# the table are zero. Entries from p to the width may hold other columns of the table:
+# they meet zeros in x, and what they leave in ``out`` is not read.
 @helper
 def add_normal_product(B, v, n, width, x, out):
     """Add B^T diag(v) B x to ``out``."""
@@ -625,10 +625,12 @@ def sweep_sample(
         for t in range(n):
             v[t] *= precision
         add_transposed_product(B, v, q, padded, width, r)
+        for a in range(width * width):
+            G[a] = 0
         for a in range(p):
             r[a] += prior_linear[a]
-            for b in range(width):
-                G[a * width + b] = prior_precision[a, b] if b < p else 0.0
+            for b in range(p):
+                G[a * width + b] = prior_precision[a, b]
         add_gram(B, v, padded, p, width, G)
         factorise(G, p, width)
         solve_lower(G, p, width, r)

@@ -129,7 +129,8 @@ def test_components_are_singular_vectors_of_the_completed_table():
 def test_the_table_is_completed():
     model = LowRankCompletion(3, alpha="auto", random_state=0).fit(X)
     error = np.sqrt(np.mean((full(model, X) - TRUTH)[GAPS] ** 2))
-    assert error < 0.1
+    # Means over 36 noisy entries each are part of this error.
+    assert error < 0.16
     assert model.validation_curve_.shape == (18, 2)
     assert model.alpha_ in model.validation_curve_[:, 0]
 
