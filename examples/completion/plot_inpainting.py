@@ -2,11 +2,11 @@
 An image with most of its pixels gone
 =====================================
 
-The rows and columns of an image are alike enough for a table of low rank to come close to
-it. Here a photograph loses 70% of its pixels, and some of the others are replaced by pure
-black or white. :class:`~skalgos.impute.LowRankImputer` fills in what is missing;
-:class:`~skalgos.decomposition.LowRankCompletion` with a robust loss also sees through the
-wrong pixels.
+The rows and columns of an image are alike enough for a table of low rank to come
+close to it. Here a photograph loses 70% of its pixels, and some of the others are
+replaced by pure black or white. :class:`~skalgos.impute.LowRankImputer` fills in what
+is missing; :class:`~skalgos.decomposition.LowRankCompletion` with a robust loss also
+sees through the wrong pixels.
 """
 
 # Authors: The skalgos developers
@@ -43,7 +43,9 @@ filled = imputer.fit_transform(gaps)
 
 
 def completed(loss):
-    model = LowRankCompletion(25, loss=loss, alpha="auto", random_state=0)
+    model = LowRankCompletion(
+        25, loss=loss, alpha=imputer.alpha_, tol=5e-3, random_state=0
+    )
     table = model.inverse_transform(model.fit_transform(spoilt))
     return np.clip(table, 0, 1)
 

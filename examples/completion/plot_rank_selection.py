@@ -2,8 +2,8 @@
 How many components, and how large a ridge
 ==========================================
 
-Two ways to choose the complexity of a completed table: by entries that are held out, and
-by a proof that no more components would help.
+Two ways to choose the complexity of a completed table: by entries that are held out,
+and by a proof that no more components would help.
 """
 
 # Authors: The skalgos developers
@@ -13,8 +13,9 @@ by a proof that no more components would help.
 # A table of rank four
 # --------------------
 #
-# With ``n_components="auto"`` the ridge alone decides the rank: components are added until
-# ``optimality_ratio_`` is one, which proves that the table is the best of any rank.
+# With ``n_components="auto"`` the ridge alone decides the rank: components are added
+# until ``optimality_ratio_`` is one, which proves that the table is the best of any
+# rank.
 
 import numpy as np
 
@@ -45,8 +46,8 @@ for alpha in alphas:
 # The same by validation
 # ----------------------
 #
-# ``alpha="auto"`` follows one path of ridges with a tenth of the entries held out. It does
-# not know the truth, and still comes close to the best ridge.
+# ``alpha="auto"`` follows one path of ridges with a tenth of the entries held out. It
+# does not know the truth, and still comes close to the best ridge.
 
 chosen = LowRankCompletion(30, alpha="auto", random_state=0)
 chosen_error = error(chosen)

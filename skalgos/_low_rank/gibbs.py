@@ -67,7 +67,9 @@ def draw_normal_wishart(vectors, rng):
     return n * average / strength + noise / np.sqrt(strength), R @ R.T
 
 
-def sample(problem, k, *, n_samples, burn_in, rng, threads=1, on_sweep=None):
+def sample(
+    problem, k, *, n_samples, burn_in, thinning, rng, threads=1, on_sweep=None
+):
     """Run the chain and keep its last draws.
 
     Parameters
@@ -75,8 +77,8 @@ def sample(problem, k, *, n_samples, burn_in, rng, threads=1, on_sweep=None):
     problem : Problem
         Of values with zero mean and unit variance, in double precision.
     k : int
-    n_samples, burn_in : int
-        Sweeps that are kept, and those before them.
+    n_samples, burn_in, thinning : int
+        Draws that are kept, sweeps before them, and sweeps for each of them.
     rng : RandomState
         All random numbers are drawn before the threads begin.
     threads : int
@@ -104,7 +106,7 @@ def sample(problem, k, *, n_samples, burn_in, rng, threads=1, on_sweep=None):
     kept = [[] for _ in Draws._fields]
     pools = [Pool(side, padded(p, dtype), threads, dtype) for side in sides]
     with chunk_map(threads) as map_chunks:
-        for number in range(1, burn_in + n_samples + 1):
+        for number in range(1, burn_in + n_samples * thinning + 1):
             for one in (0, 1):
                 side, table, out = sides[one], tables[1 - one], tables[one]
                 if number > 1:
@@ -124,7 +126,7 @@ def sample(problem, k, *, n_samples, burn_in, rng, threads=1, on_sweep=None):
             squares = np.square(problem.rows.values - predict(problem.rows, factors))
             rss = float(weights @ squares)
             precision = rng.gamma(1 + total / 2) / (1 + rss / 2)
-            if number > burn_in:
+            if number > burn_in and (number - burn_in) % thinning == 0:
                 for into, value in zip(
                     kept,
                     (

@@ -501,14 +501,17 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
 
     Parameters
     ----------
-    n_components : int, default=16
+    n_components : int, default=24
         The number of factors. More than needed do little harm.
 
-    n_samples : int, default=75
+    n_samples : int, default=100
         The number of draws that are kept.
 
-    burn_in : int, default=25
-        The number of draws before them, which are thrown away.
+    burn_in : int, default=50
+        The number of sweeps before the first of them.
+
+    thinning : int, default=2
+        The number of sweeps for each draw that is kept: neighbours are alike.
 
     clip : bool, default=True
         Whether predictions are clipped to the range of y in ``fit``.
@@ -542,8 +545,8 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
     noise_std_ : float
         The standard deviation of y around the model, averaged over the draws.
 
-    error_curve_ : ndarray of shape (burn_in + n_samples,)
-        The root mean squared training error of each draw: it should have settled within
+    error_curve_ : ndarray of shape (burn_in + thinning * n_samples,)
+        The root mean squared training error of each sweep: it should have settled within
         ``burn_in``.
 
     n_features_in_ : int
@@ -595,14 +598,16 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
         **PairRegressor._parameter_constraints,
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "burn_in": [Interval(Integral, 0, None, closed="left")],
+        "thinning": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
         self,
-        n_components=16,
+        n_components=24,
         *,
-        n_samples=75,
-        burn_in=25,
+        n_samples=100,
+        burn_in=50,
+        thinning=2,
         clip=True,
         random_state=None,
         n_jobs=None,
@@ -610,6 +615,7 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
         self.n_components = n_components
         self.n_samples = n_samples
         self.burn_in = burn_in
+        self.thinning = thinning
         self.clip = clip
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -653,7 +659,7 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
             table.shape[1],
             weights=weights,
         )
-        sweeps = self.burn_in + self.n_samples
+        sweeps = self.burn_in + self.thinning * self.n_samples
         whole = fit_task(
             self,
             X,
@@ -675,6 +681,7 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
             self.n_components,
             n_samples=self.n_samples,
             burn_in=self.burn_in,
+            thinning=self.thinning,
             rng=check_random_state(self.random_state),
             threads=n_threads(self.n_jobs),
             on_sweep=on_sweep,
