@@ -67,9 +67,7 @@ def draw_normal_wishart(vectors, rng):
     return n * average / strength + noise / np.sqrt(strength), R @ R.T
 
 
-def sample(
-    problem, k, *, n_samples, burn_in, thinning, rng, threads=1, on_sweep=None
-):
+def sample(problem, k, *, n_samples, burn_in, thinning, rng, threads=1, on_sweep=None):
     """Run the chain and keep its last draws.
 
     Parameters
