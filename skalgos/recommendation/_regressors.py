@@ -546,8 +546,8 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
         The standard deviation of y around the model, averaged over the draws.
 
     error_curve_ : ndarray of shape (burn_in + thinning * n_samples,)
-        The root mean squared training error of each sweep: it should have settled within
-        ``burn_in``.
+        The root mean squared training error of each sweep: it should have settled
+        within ``burn_in``.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`.
