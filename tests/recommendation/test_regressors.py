@@ -174,7 +174,9 @@ def test_robust_losses():
     errors = {
         loss: np.median(
             np.abs(
-                MatrixFactorizationRegressor(2, loss=loss, random_state=0)
+                MatrixFactorizationRegressor(
+                    2, loss=loss, max_iter=1000, random_state=0
+                )
                 .fit(X, bad)
                 .predict(X)
                 - y
