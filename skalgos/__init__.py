@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 #: Where the documentation lives; links in HTML representations start with it.
 DOC_URL = "https://skalgos.github.io/skalgos"
 
-_SUBPACKAGES = ("cluster", "utils")
+_SUBPACKAGES = ("cluster", "datasets", "linear_model", "utils")
 _FUNCTIONS = {
     "precompile": "skalgos.precompile",
     "show_versions": "skalgos.utils.versions",
