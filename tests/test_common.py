@@ -9,6 +9,23 @@ from skalgos.utils.discovery import all_estimators
 
 # One dictionary of parameters for each path; the defaults come in addition.
 VARIANTS = {
+    "CheckeredClassifier": [
+        {"n_hyperplanes": 1},
+        {"n_hyperplanes": 3},
+        {"multi_class": "ovr"},
+        {"noise": "fit"},
+        {"noise": 0.05},
+        {"class_order": "auto", "n_init": 4},
+        {"solver": "lbfgs"},
+        {"solver": "xgd", "tol": 1e-3},
+        {"solver": "em"},
+        {"solver": "adam", "max_iter": 50},
+        {"init": "random"},
+        {"init": "local"},
+        {"fit_intercept": False},
+        {"n_jobs": 2},
+        {"prune": False},
+    ],
     "KMedoids": [
         {"n_clusters": 1},
         {"solver": "matrix-free"},
@@ -72,5 +89,6 @@ def test_tags_weaken_nothing(estimator):
     assert not tags._skip_test
     assert tags.requires_fit
     assert tags.input_tags.two_d_array
-    assert tags.input_tags.pairwise == (estimator.metric == "precomputed")
+    precomputed = getattr(estimator, "metric", None) == "precomputed"
+    assert tags.input_tags.pairwise == precomputed
     assert not tags.input_tags.allow_nan

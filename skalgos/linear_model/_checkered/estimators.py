@@ -566,7 +566,7 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
     sample is the same as repeating it. Features are standardised inside, for the search
     and for the condition of the problem; the penalty is on coefficients in the units of
     the data, so that with one hyperplane the result is that of
-    :class:`sklearn.linear_model.LogisticRegression`. Computation is in double precision.
+    :class:`sklearn.linear_model.LogisticRegression`. It is computed in double precision.
 
     References
     ----------
@@ -682,6 +682,7 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
         """
         with self._all_or_nothing():
             self._fit(*self._checked_data(X, y, sample_weight))
+            self.__dict__.pop("_streams", None)
         return self
 
     def _fit(self, X, codes, weights, classes):
@@ -689,6 +690,10 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
         per_class = K > 2 and self.multi_class == "ovr"
         settings = self._settings()
         orders, permutation = self._orders(classes)
+        if self.warm_start and isinstance(self.class_order, str):
+            known = getattr(self, "class_order_", classes)
+            if np.array_equal(np.sort(known), classes):
+                orders = [tuple(np.searchsorted(classes, known).tolist())]
         random_state = check_random_state(self.random_state)
         init = self._given_init(X, codes, classes, random_state)
         mu = self._given_mu(X, K)
@@ -754,6 +759,132 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
                 stacklevel=4,
             )
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Go once through a batch of samples, in minibatches, by Adam.
+
+        The first batch gives the scales of the features, and the start is searched for
+        in it: it should be of a few hundred samples and of all classes. After ``fit``
+        the start is what was fitted. Nothing is pruned.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The batch.
+
+        y : array-like of shape (n_samples,)
+            Labels.
+
+        classes : array-like of shape (n_classes,), default=None
+            All classes there will be; needed in the first call unless fitted.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each sample counts, at least 0; None is 1 for all.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        with self._all_or_nothing():
+            self._partial_fit(X, y, classes, sample_weight)
+        return self
+
+    def _partial_fit(self, X, y, classes, sample_weight):
+        from skalgos.linear_model._checkered.training import (
+            continue_stream,
+            distinct_samples,
+            start_stream,
+        )
+
+        fitted = hasattr(self, "coef_")
+        if fitted:
+            if classes is not None and not np.array_equal(
+                np.unique(classes), self.classes_
+            ):
+                raise ValueError(
+                    f"classes={np.unique(classes)} are not those of earlier calls, "
+                    f"{self.classes_}."
+                )
+            classes = self.classes_
+        elif classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        classes = np.unique(classes)
+        if len(classes) < 2:
+            raise ValueError(f"classes must be at least two; got {classes}.")
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all samples; for partial_fit pass a "
+                "dictionary."
+            )
+        X, codes, weights, classes = self._checked_data(
+            X, y, sample_weight, reset=not fitted, classes=classes
+        )
+        settings = self._settings()._replace(mu=None)
+        K = len(classes)
+        per_class = K > 2 and self.multi_class == "ovr"
+        n_models = K if per_class else 1
+        streams, random_state, n_calls = getattr(
+            self, "_streams", (None, check_random_state(self.random_state), 0)
+        )
+        orders, permutation = self._orders(classes)
+        if streams is None:
+            init = self.init
+            if fitted:
+                init = self._fitted_forms()
+                orders = [tuple(np.searchsorted(classes, self.class_order_).tolist())]
+            else:
+                init = self._given_init(X, codes, classes, random_state)
+        updated, models, losses = [], [], []
+        for c in range(n_models):
+            labels = (codes == c).astype(np.int64) if per_class else codes
+            samples = distinct_samples(X, labels, weights)
+            how_many = 2 if per_class else K
+            if streams is None:
+                first = init if isinstance(init, str) or not per_class else init[c]
+                stream = start_stream(
+                    samples, how_many, settings, first, orders, random_state
+                )
+            else:
+                stream = streams[c]
+            stream, model, loss = continue_stream(
+                stream, samples, how_many, settings, random_state
+            )
+            updated.append(stream)
+            models.append(model)
+            losses.append(loss)
+        self._streams = updated, random_state, n_calls + 1
+        self._set_streamed(models, losses, classes, updated[0].residues, permutation)
+
+    def _set_streamed(self, models, losses, classes, residues, permutation):
+        from skalgos.linear_model._checkered.training import Trained
+
+        fits = [
+            Trained(
+                coef=coef,
+                intercept=intercept,
+                noise=rate,
+                residues=residues,
+                n_active=self.n_hyperplanes,
+                loss=loss,
+                losses=np.array([loss]),
+                init_losses=np.empty(0),
+                n_iter=self._streams[2],
+                converged=False,
+            )
+            for (coef, intercept, rate), loss in zip(models, losses, strict=True)
+        ]
+        self._set_fit(fits, classes, permutation)
+
+    def _fitted_forms(self):
+        """Return coefficients and intercepts as init takes them."""
+        parts = [self.coef_]
+        if self.fit_intercept:
+            parts.append(self.intercept_[..., None])
+        # Pruned hyperplanes start far from the data instead of infinitely far.
+        forms = np.concatenate(parts, axis=-1)
+        return np.nan_to_num(forms, posinf=6.0, neginf=-6.0)
+
     def _settings(self):
         from skalgos.linear_model._checkered.training import Settings
 
@@ -798,27 +929,23 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
 
     def _given_init(self, X, codes, classes, random_state):
         """Return init as a string, or as an array that was checked."""
-        init, K, name = self.init, len(classes), "init"
+        init, K = self.init, len(classes)
         shape = (*self._form_shape(K), X.shape[1] + self.fit_intercept)
         if self.warm_start and hasattr(self, "coef_"):
             same = len(self.classes_) == K and (self.classes_ == classes).all()
-            parts = [self.coef_]
-            if self.fit_intercept:
-                parts.append(self.intercept_[..., None])
-            init, name = np.concatenate(parts, axis=-1), "with warm_start=True, coef_"
+            init = self._fitted_forms()
             if init.shape != shape or not same:
                 raise ValueError(
                     "With warm_start=True the classes, the features, n_hyperplanes, "
                     "multi_class and fit_intercept must stay the same; coef_ has shape "
                     f"{self.coef_.shape}."
                 )
-            # Pruned hyperplanes start far from the data instead of infinitely far.
-            return np.nan_to_num(init, posinf=6.0, neginf=-6.0)
+            return init
         if isinstance(init, str):
             return init
         if callable(init):
             init = init(X, codes, self.n_hyperplanes, random_state)
-        init = _numbers(init, name)
+        init = _numbers(init, "init")
         if init.shape != shape:
             raise ValueError(
                 f"init must have shape {shape}: {self._shape_words(K)}, the intercept "

@@ -469,7 +469,19 @@ def two_loop(g, steps, changes, inverse, count, scratch, d):
 
 @kernel
 def advance(
-    theta, f, g, trial, new_f, new_g, d, lengths, steps, changes, inverse, count, scratch
+    theta,
+    f,
+    g,
+    trial,
+    new_f,
+    new_g,
+    d,
+    lengths,
+    steps,
+    changes,
+    inverse,
+    count,
+    scratch,
 ):
     """Accept or reject the trial point of each model, and set the next one.
 
@@ -516,9 +528,7 @@ def advance(
             if product > 1e-12 * math.sqrt(square):
                 inverse[s, j] = 1.0 / product
                 count[s] += 1
-            two_loop(
-                g[s], steps[s], changes[s], inverse[s], count[s], scratch, d[s]
-            )
+            two_loop(g[s], steps[s], changes[s], inverse[s], count[s], scratch, d[s])
             length = lengths[s] = 1.0
         else:
             excess = new_f[s] - f[s] - length * slope
@@ -567,7 +577,7 @@ def local_fits(points, y, d, centers, sizes, ridge, distances, sorted_, A, V):
         The first d columns are features.
     y : (n,)
     centers, sizes : (c,)
-        The middle of each neighbourhood, and how many samples it has; ties belong to it.
+        The middle of each neighbourhood, and how many samples it has, with ties.
     ridge : float
         The penalty for each sample.
     distances, sorted_ : (n,)

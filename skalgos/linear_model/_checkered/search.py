@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skalgos.linear_model._checkered import kernels
-from skalgos.linear_model._checkered.solvers import descend, newton
+from skalgos.linear_model._checkered.solvers import descend
 
 N_CANDIDATES = 150
 # Logits of the hyperplanes of a start have this standard deviation.
@@ -23,6 +23,8 @@ ENOUGH = 0.985
 GROUP = 8
 # The first rounds of a search look at so many samples.
 FIRST_LOOK = 1000
+# With more coefficients, neighbourhoods that determine them are most of the data.
+LOCAL_WIDTH = 200
 # Searches need no exact minima.
 ROUGH = 1e-4
 LOCAL_SCHEDULE = [(10, 2), (25, 1)]
@@ -88,6 +90,7 @@ def candidates(design, y, n_candidates, random_state):
     V[:-1] = local_hyperplanes(design, y, n_candidates, random_state)
     constant = np.zeros(design.width)
     constant[design.d :] = 6.0
+    V[-1] = constant
     columns = design.columns
     mean = columns.mean(axis=1)
     covariance = columns @ columns.T / design.n - np.outer(mean, mean)
@@ -190,9 +193,7 @@ def halve(objective, theta, schedule, pool_map):
     """
     first, index = None, np.arange(len(theta))
     for n_evaluations, kept in schedule:
-        theta, best, values = keep_best(
-            objective, theta, n_evaluations, kept, pool_map
-        )
+        theta, best, values = keep_best(objective, theta, n_evaluations, kept, pool_map)
         first = values if first is None else first
         index = index[best]
         objective = objective.select(best)
@@ -225,10 +226,12 @@ def parity_share(objective, V):
 def nested_start(objective):
     """Return the start of one trained hyperplane, the others far from the data."""
     single = objective.replace(shape=(1,))
-    fit = newton(single, np.zeros(single.size), max_iter=25, tol=ROUGH)
+    trained, _, _, _ = descend(
+        single, np.zeros((1, single.size)), max_iter=100, tol=ROUGH
+    )
     theta = np.zeros((objective.shape[0], objective.design.width))
     theta[:, -1] = 6.0
-    theta[0] = fit.theta
+    theta[0] = trained
     return theta.reshape(1, -1)
 
 
@@ -257,7 +260,9 @@ def binary_start(objective, kind, n_starts, n_search, random_state, pool_map):
     for size in sizes:
         index = systematic_sample(weights, size)
         sample = objective.take(index, np.ones(size))
-        samples.append(sample.replace(design=sample.design.dense()))
+        if kind == "local" or design.width <= LOCAL_WIDTH:
+            sample = sample.replace(design=sample.design.dense())
+        samples.append(sample)
     m = objective.shape[0]
     if n_starts == "auto":
         rounds = [("local", 3, 1), ("random", 8, 1), ("local", 6, 2), ("random", 16, 2)]
@@ -267,6 +272,8 @@ def binary_start(objective, kind, n_starts, n_search, random_state, pool_map):
         rounds = [("local", -(-n_starts // 2), 1), ("random", n_starts // 2, 1)]
         if kind != "auto":
             rounds = [(kind, n_starts, 1)]
+    if kind == "auto" and design.width > LOCAL_WIDTH:
+        rounds = [("random", number, effort) for _, number, effort in rounds]
     rounds = [
         (how, number, effort)
         for how, number, effort in rounds

@@ -17,12 +17,13 @@ from skalgos.linear_model._checkered.objectives import (
 from skalgos.linear_model._checkered.search import (
     binary_start,
     circular_start,
-    inequivalent_orders,
     residues_of,
 )
 
 # Newton's method up to this number of parameters where the choice is free.
 NEWTON_SIZE = 600
+# Sparse data of up to so many numbers, zeros included, are worked on as dense.
+DENSE_SIZE = 1 << 22
 # A factor whose logits are all beyond this, on one side, may be surplus.
 SURPLUS = 2.0
 
@@ -85,9 +86,12 @@ def distinct_samples(X, codes, weights):
     if len(present) < len(weights):
         X, codes, weights = X[present], codes[present], weights[present]
     if sparse.issparse(X):
-        X = sparse.csr_array(X, copy=True)
-        X.sum_duplicates()
-        X.eliminate_zeros()
+        if X.shape[0] * X.shape[1] <= DENSE_SIZE:
+            X = X.toarray()
+        else:
+            X = sparse.csr_array(X, copy=True)
+            X.sum_duplicates()
+            X.eliminate_zeros()
     order, first = canonical_order(X, codes)
     inverse = np.cumsum(first) - 1
     if first.all():
@@ -375,7 +379,7 @@ def train(
         targets = mu_targets(objective, samples, weights, settings.mu)
 
     def report(theta, loss):
-        return on_iter(lambda: finished(objective, theta, m, 0.0), loss)
+        return on_iter(lambda: finished(objective, theta, m), loss)
 
     fit = solve(
         objective,
@@ -390,7 +394,7 @@ def train(
     rate = 0.0 if settings.noise in (None, "fit") else float(settings.noise)
     if settings.noise == "fit":
         objective, fit, rate = settle_noise(objective, fit, settings)
-    coef, intercept = finished(objective, fit.theta, m, rate)
+    coef, intercept = finished(objective, fit.theta, m)
     return Trained(
         coef=coef,
         intercept=intercept,
@@ -405,7 +409,7 @@ def train(
     )
 
 
-def finished(objective, theta, n_hyperplanes, rate):
+def finished(objective, theta, n_hyperplanes):
     """Return coefficients and intercepts of all factors, the removed ones certain."""
     V, _ = objective.unpack(theta)
     V = canonical_form(objective, V)
@@ -435,3 +439,74 @@ def mu_targets(objective, samples, weights, mu):
     np.add.at(total, samples.inverse, rows * w[:, None])
     total /= samples.weights[:, None]
     return np.moveaxis(total.reshape(-1, *mu.shape[1:]), 0, -1)
+
+
+# ---- streams -------------------------------------------------------------------------
+class Stream(NamedTuple):
+    """A model that is trained batch by batch.
+
+    ``total`` is the weight of all samples so far; the scales of the features are those
+    of the first batch.
+    """
+
+    center: np.ndarray
+    scale: np.ndarray
+    theta: np.ndarray
+    state: solvers.Adam
+    residues: np.ndarray
+    total: float
+
+
+def stream_objective(stream, samples, n_classes, settings):
+    """Return the objective over a batch."""
+    objective = make_objective(samples, n_classes, settings, stream.residues)
+    design = Design(samples.X, stream.center, stream.scale, settings.fit_intercept)
+    penalty = np.zeros(design.width)
+    penalty[: design.d] = 1 / (settings.C * stream.total) / stream.scale**2
+    return objective.replace(design=design, penalty=penalty)
+
+
+def start_stream(samples, n_classes, settings, init, orders, random_state):
+    """Return the start of a stream, searched for in its first batch."""
+    residues = None
+    if n_classes > 2:
+        residues = np.arange(n_classes) if orders == "swaps" else residues_of(orders[0])
+    objective = make_objective(samples, n_classes, settings, residues)
+    missing = len(np.unique(samples.codes)) < 2
+    if isinstance(init, str) and missing:
+        theta = random_state.standard_normal(objective.size)
+        if settings.noise == "fit":
+            theta[-1] = noise_logit(0.05, n_classes)
+    else:
+        theta, residues, _ = find_start(
+            objective, settings, init, orders, random_state, _one_by_one
+        )
+    design = objective.design
+    state = solvers.Adam.start(len(theta))
+    return Stream(design.center, design.scale, theta, state, residues, 0.0)
+
+
+def continue_stream(stream, samples, n_classes, settings, random_state):
+    """Go through a batch, and return the stream, the model, and the batch's loss."""
+    stream = stream._replace(total=stream.total + samples.weights.sum())
+    objective = stream_objective(stream, samples, n_classes, settings)
+    rate = settings.learning_rate
+    theta, state = solvers.adam_epoch(
+        objective,
+        zero_sum(objective, stream.theta),
+        stream.state,
+        rate=0.05 if rate == "auto" else rate,
+        batch_size=settings.batch_size,
+        random_state=random_state,
+    )
+    if settings.noise == "fit":
+        rate = min(noise_rate(theta[-1], n_classes), 0.5)
+    else:
+        rate = 0.0 if settings.noise is None else float(settings.noise)
+    coef, intercept = finished(objective, theta, settings.n_hyperplanes)
+    loss = float(objective(theta[None])[0][0])
+    return stream._replace(theta=theta, state=state), (coef, intercept, rate), loss
+
+
+def _one_by_one(function, chunks):
+    return [function(chunk) for chunk in chunks]
