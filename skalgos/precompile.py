@@ -5,6 +5,7 @@ Run ``python -m skalgos.precompile``, or call :func:`skalgos.precompile`.
 
 import sys
 import time
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -28,10 +29,21 @@ def _kmedoids(dtype):
     swap_certificate(distances, result.medoid_indices)
 
 
+def _checkered():
+    """Fit checkered models of two and of three classes."""
+    from skalgos.linear_model import CheckeredClassifier
+
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((200, 2))
+    tile = (X > 0).sum(axis=1)
+    for y in (tile % 2, tile):
+        CheckeredClassifier(2, C=10, n_init=2, random_state=0).fit(X, y)
+
+
 _TASKS = {
-    f"k-medoids, {dtype.__name__}": (_kmedoids, dtype)
+    f"k-medoids, {dtype.__name__}": partial(_kmedoids, dtype)
     for dtype in (np.float64, np.float32)
-}
+} | {"checkered regression": _checkered}
 
 
 def precompile(progress=True):
@@ -51,10 +63,10 @@ def precompile(progress=True):
     >>> skalgos.precompile(progress=False)
     """
     start = time.perf_counter()
-    for done, (name, (task, dtype)) in enumerate(_TASKS.items()):
+    for done, (name, task) in enumerate(_TASKS.items()):
         if progress:
             _draw(done, name)
-        task(dtype)
+        task()
     if progress:
         _draw(len(_TASKS), f"done in {time.perf_counter() - start:.1f} s")
         sys.stderr.write("\n")

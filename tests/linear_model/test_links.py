@@ -51,7 +51,7 @@ def test_losses_equal_long_arithmetic(z, y):
 
 
 def test_one_hyperplane_is_logistic():
-    z = np.linspace(-900, 900, 301)[:, None]
+    z = np.linspace(-700, 700, 301)[:, None]
     np.testing.assert_allclose(checkoid(z), expit(z[:, 0]), rtol=1e-15)
     np.testing.assert_allclose(log_checkoid(z), log_expit(z[:, 0]), rtol=1e-15)
 
@@ -75,9 +75,7 @@ def test_infinite_forms_are_certain():
 
 def test_logarithms_are_finite_far_out():
     Z = np.array([[1e4, -3e4], [-1e4, -1e4], [1e4, 1e4]])
-    np.testing.assert_allclose(
-        log_checkoid(Z), [-1e4, 0, 0], rtol=1e-15, atol=1e-15
-    )
+    np.testing.assert_allclose(log_checkoid(Z), [-1e4, 0, 0], rtol=1e-15, atol=1e-15)
     # Four equal forms: any one of them may be wrong.
     exact = np.log(4) - 1e4
     assert log_checkoid([1e4, 1e4, 1e4, -1e4]) == pytest.approx(exact, rel=1e-15)
@@ -121,7 +119,7 @@ def test_two_residues_are_the_binary_model():
 @pytest.mark.parametrize("K", [64, 128])
 def test_small_probabilities_of_many_classes_keep_their_digits(K):
     # A Fourier transform has errors of 1e-16 here, and even negative entries.
-    Z = np.random.RandomState(0).normal(scale=20, size=(3, K))
+    Z = np.random.RandomState(0).normal(scale=60, size=(3, K))
     logs = log_multiclass_checkoid(Z)
     first = Z[0] - np.logaddexp.reduce(Z[0])
     second = Z[1] - np.logaddexp.reduce(Z[1])
@@ -129,10 +127,7 @@ def test_small_probabilities_of_many_classes_keep_their_digits(K):
     law = first
     for other in (second, third):
         law = np.array(
-            [
-                np.logaddexp.reduce(law + other[(c - np.arange(K)) % K])
-                for c in range(K)
-            ]
+            [np.logaddexp.reduce(law + other[(c - np.arange(K)) % K]) for c in range(K)]
         )
     assert np.exp(law.min()) < 1e-20
     np.testing.assert_allclose(logs, law, rtol=1e-11)

@@ -7,15 +7,16 @@ import numpy as np
 from scipy.special import logsumexp
 
 
-def log_checkoid(z, y, digits=1500):
+def log_checkoid(z, y):
     """Return log((1 + y prod tanh(z_k / 2)) / 2) for one sample, by long arithmetic."""
     with localcontext() as context:
-        context.prec = digits
+        # The sum may cancel down to the smallest exp(-abs(z_k)).
+        context.prec = int(np.abs(z).min() / np.log(10)) + 40
         product = Decimal(1)
         for value in map(Decimal, z):
             u = (-abs(value)).exp()
             product *= (1 - u) / (1 + u) * (1 if value >= 0 else -1)
-        return float(((1 + y * product) / 2).ln())
+        return float(((1 + int(y) * product) / 2).ln())
 
 
 def log_circular(Z, y):

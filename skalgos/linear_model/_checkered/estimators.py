@@ -67,7 +67,7 @@ class _CheckeredBase(ClassifierMixin, SkalEstimator):
             if len(classes) < 2:
                 raise ValueError(
                     "Classification needs at least two classes, but the samples of "
-                    f"non-zero weight have one class only: {classes[0]!r}."
+                    f"non-zero weight have one class only: {classes[0]}."
                 )
             # A label that only samples of weight zero have stands for nothing.
             weights = np.where(np.isin(y, classes), weights, 0)
@@ -566,7 +566,8 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
     sample is the same as repeating it. Features are standardised inside, for the search
     and for the condition of the problem; the penalty is on coefficients in the units of
     the data, so that with one hyperplane the result is that of
-    :class:`sklearn.linear_model.LogisticRegression`. It is computed in double precision.
+    :class:`sklearn.linear_model.LogisticRegression`. All computation is in double
+    precision.
 
     References
     ----------

@@ -168,7 +168,7 @@ def log_checkoid(Z):
     array([-10000.,      0.])
     """
     Z = np.moveaxis(_forms(Z, 1, "log_checkoid"), -1, 0)
-    return binary_logs(Z)[1]
+    return binary_logs(Z.reshape(len(Z), -1))[1].reshape(Z.shape[1:])
 
 
 # ---- many classes --------------------------------------------------------------------
