@@ -34,9 +34,7 @@ models = {
     "network, 100 units": MLPClassifier(100, max_iter=2000, random_state=0),
     "boosted trees": HistGradientBoostingClassifier(random_state=0),
 }
-scores = {
-    name: model.fit(X, y).score(X_test, y_test) for name, model in models.items()
-}
+scores = {name: model.fit(X, y).score(X_test, y_test) for name, model in models.items()}
 for name, score in scores.items():
     print(f"{name:20}  accuracy {score:.3f}")
 print(f"share of wrong labels, as fitted: {models['checkered, m = 4'].noise_:.3f}")
