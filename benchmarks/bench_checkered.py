@@ -32,16 +32,16 @@ GROUPS = {
     "loss": Group(
         "Loss and gradient, n x d and m",
         "One evaluation, against that of scikit-learn's LinearModelLoss for logistic "
-        "regression, which has one hyperplane. CPU time of one thread. A ratio of 1 / m "
-        "would be the same time for each hyperplane.",
+        "regression, which has one hyperplane. CPU time of one thread. With a ratio of "
+        "1 / m each hyperplane takes as long.",
         peer="one hyperplane",
         unit="µs",
     ),
     "boards": Group(
         "Learning boards: fit",
         "CheckeredClassifier(m, C=1e4 / n) against scikit-learn's classifiers on the "
-        "same samples, a new board for every repetition; grids are turned by 30 degrees. "
-        "CPU time of one thread; the loss is the error on 4000 new samples, which must "
+        "same samples, a new board for every repetition; grids are turned by 30 "
+        "degrees. CPU time of one thread; the loss is the error on 4000 new samples, which must "
         "not exceed the peer's.",
     ),
     "descent": Group(
@@ -57,8 +57,8 @@ GROUPS = {
     ),
     "predict": Group(
         "Probabilities, n x d",
-        "predict_proba with four hyperplanes, against LogisticRegression, which has one. "
-        "CPU time of one thread.",
+        "predict_proba with four hyperplanes, against LogisticRegression, which has "
+        "one. CPU time of one thread.",
         peer="LogisticRegression",
     ),
 }

@@ -556,7 +556,7 @@ def test_bad_data():
         model.fit(X, np.ones(30))
     with pytest.raises(ValueError, match="one class only"):
         model.fit(X, y, sample_weight=(y == 0) * 1.0)
-    with pytest.raises(ValueError, match=r"weights zero"):
+    with pytest.raises(ValueError, match="at least one non-zero number"):
         model.fit(X, y, sample_weight=np.zeros(30))
     with pytest.raises(ValueError, match="NaN"):
         model.fit(np.where(X > 0.9, np.nan, X), y)

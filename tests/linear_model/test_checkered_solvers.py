@@ -90,10 +90,8 @@ def test_gradients_are_finite_far_out(K, m):
     Z = objective.logits(objective.unpack(theta)[0])
     assert np.abs(Z).max() > 1e4
     if K == 2:
-        logs = [
-            reference.log_checkoid(z, 2 * c - 1, 60)
-            for z, c in zip(Z.T, codes, strict=True)
-        ]
+        pairs = zip(Z.T, 2 * codes - 1, strict=True)
+        logs = [reference.log_checkoid(z, y) for z, y in pairs]
     else:
         logs = [reference.log_circular(Z[..., i], c) for i, c in enumerate(codes)]
     share = weights / weights.sum()

@@ -99,10 +99,12 @@ class Design:
         self._columns = columns
 
     @classmethod
-    def standardised(cls, X, weights, intercept):
+    def standardised(cls, X, weights, intercept, penalty=0.0):
         """Return the design whose features have mean 0 and mean square 1.
 
-        Without an intercept features are only scaled. Constant ones are left alone.
+        Without an intercept features are only scaled. Constant ones are left alone, and
+        features that the penalty holds back more than the data are scaled by it: else
+        it would make the problem ill-conditioned.
         """
         share = weights / weights.sum()
         mean = X.T @ share
@@ -118,7 +120,7 @@ class Design:
         size = np.abs(X).max(axis=0)
         size = size.toarray().ravel() if sparse.issparse(size) else size
         constant = squares <= (1e-7 * size) ** 2
-        scale = np.sqrt(np.where(constant, 1.0, squares))
+        scale = np.sqrt(np.where(constant, 1.0, squares + 4 * penalty))
         return cls(X, mean, scale, intercept)
 
     def take(self, index):

@@ -118,8 +118,8 @@ def noise_rate(logit, n_classes):
 def make_objective(samples, n_classes, settings, residues):
     """Return the objective over the samples."""
     X, codes, weights = samples.X, samples.codes, samples.weights
-    design = Design.standardised(X, weights, settings.fit_intercept)
     penalty = 1 / (settings.C * weights.sum())
+    design = Design.standardised(X, weights, settings.fit_intercept, penalty)
     noise = settings.noise
     if noise != "fit":
         noise = noise_logit(noise, n_classes)
