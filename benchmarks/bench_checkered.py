@@ -41,8 +41,8 @@ GROUPS = {
         "Learning boards: fit",
         "CheckeredClassifier(m, C=1e4 / n) against scikit-learn's classifiers on the "
         "same samples, a new board for every repetition; grids are turned by 30 "
-        "degrees. CPU time of one thread; the loss is the error on 4000 new samples, which must "
-        "not exceed the peer's.",
+        "degrees. CPU time of one thread; the loss is the error on 4000 new samples, "
+        "which must not exceed the peer's.",
     ),
     "descent": Group(
         "Time for a success on a board of four lines",

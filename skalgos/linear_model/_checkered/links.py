@@ -164,8 +164,8 @@ def log_checkoid(Z):
     Examples
     --------
     >>> from skalgos.linear_model import log_checkoid
-    >>> log_checkoid([[1e4, -2e4], [1e4, 2e4]])
-    array([-10000.,      0.])
+    >>> log_checkoid([[1e4, -2e4], [1.0, 2e4]])
+    array([-1.0000...e+04, -3.1326...e-01])
     """
     Z = np.moveaxis(_forms(Z, 1, "log_checkoid"), -1, 0)
     return binary_logs(Z.reshape(len(Z), -1))[1].reshape(Z.shape[1:])
@@ -271,7 +271,7 @@ def log_multiclass_checkoid(Z):
     --------
     >>> from skalgos.linear_model import log_multiclass_checkoid
     >>> log_multiclass_checkoid([[0.0, 1e4, 0.0], [0.0, 0.0, 3e4]])
-    array([     0., -10000., -10000.])
+    array([    -0., -10000., -10000.])
     """
     Z = _forms(Z, 2, "log_multiclass_checkoid")
     return multiclass_logs(Z)

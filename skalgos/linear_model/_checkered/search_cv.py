@@ -181,7 +181,9 @@ class CheckeredClassifierCV(_CheckeredBase):
     >>> from skalgos.datasets import make_checkered
     >>> from skalgos.linear_model import CheckeredClassifierCV
     >>> X, y = make_checkered(500, n_hyperplanes=2, random_state=0)
-    >>> model = CheckeredClassifierCV((1, 2, 3), Cs=[10.0, 1000.0], random_state=0)
+    >>> model = CheckeredClassifierCV(
+    ...     (1, 2, 3), Cs=[100.0], criterion="bic", random_state=0
+    ... )
     >>> model.fit(X, y).n_hyperplanes_
     2
     """

@@ -15,6 +15,7 @@ from skalgos.linear_model._checkered.objectives import SoftObjective
 HISTORY = 12
 # Of Newton's method: the next step, about the square of this, is rounding.
 SMALL_STEP = 1e-6
+MOST_EXTRA = 4
 
 
 class Fit(NamedTuple):
@@ -111,17 +112,19 @@ def newton(objective, theta, *, max_iter, tol, on_iter=_never):
     """Run Newton's method, damped where the Hessian is not positive definite.
 
     Once the gradient is within ``tol`` it goes on until a step is so small that the
-    error left, about its square, is rounding.
+    error left, about its square, is rounding; a few times at most, since towards a
+    minimum at infinity steps do not shrink.
     """
     theta = theta.copy()
     value, gradient, H = objective(theta[None], hessian=True)
     value, gradient = value[0], gradient[0]
-    losses, damping = [float(value)], 0.0
+    losses, damping, extra = [float(value)], 0.0, 0
     size = max(np.abs(np.diag(H)).max(), 1e-300)
     diagonal = np.arange(len(theta))
     while True:
         met = bool(np.abs(gradient).max() <= tol)
-        if len(losses) > max_iter:
+        extra += met
+        if len(losses) > max_iter or extra > MOST_EXTRA:
             return Fit(theta, float(value), losses, len(losses) - 1, met)
         while True:
             damped = H.copy()

@@ -143,7 +143,7 @@ def minimize_xgd(
     ...     return np.log(weights) - (x - centers) ** 2 / 2, (centers - x)[:, None]
     >>> result = minimize_xgd(log_terms, [0.0], step=0.5)
     >>> print(result.x.round(3))
-    [1.979]
+    [1.985]
     """
     x = np.array(x0, dtype=np.float64)
     if x.ndim != 1 or not np.isfinite(x).all():
