@@ -13,7 +13,7 @@ from skalgos.linear_model._checkered import kernels
 
 # Entries of the logits that are worked on at once: they stay in the cache.
 BLOCK = 1 << 15
-GRAM_BLOCK = 1 << 18
+GRAM_BLOCK = 1 << 16
 
 
 # ---- rows ----------------------------------------------------------------------------

@@ -73,8 +73,11 @@ class Samples(NamedTuple):
     inverse: np.ndarray
 
 
-def distinct_samples(X, codes, weights):
+def distinct_samples(X, codes, weights, merge=True):
     """Merge equal samples and leave out those of weight zero.
+
+    With ``merge`` false, where the problem is convex and order is no matter, samples
+    are only sorted by class if there are more than two classes.
 
     Returns
     -------
@@ -92,6 +95,12 @@ def distinct_samples(X, codes, weights):
             X = sparse.csr_array(X, copy=True)
             X.sum_duplicates()
             X.eliminate_zeros()
+    if not merge:
+        if codes.max(initial=0) > 1:
+            order = np.argsort(codes, kind="stable")
+            X, codes, weights = X[order], codes[order], weights[order]
+            present = present[order]
+        return Samples(X, codes, weights, present, np.arange(len(codes)))
     order, first = canonical_order(X, codes)
     inverse = np.cumsum(first) - 1
     if first.all():
@@ -359,7 +368,8 @@ def train(
     trained : Trained
     """
     m = settings.n_hyperplanes
-    samples = distinct_samples(X, codes, weights)
+    convex = m == 1 and settings.solver != "adam"
+    samples = distinct_samples(X, codes, weights, merge=not convex)
     if len(samples.codes) < m:
         raise ValueError(
             f"n_hyperplanes={m} is more than the {len(samples.codes)} different "
