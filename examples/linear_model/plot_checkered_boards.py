@@ -28,7 +28,7 @@ X, y = make_checkered(1000, flip_y=0.05, random_state=0, **board)
 X_test, y_test = make_checkered(4000, random_state=1, **board)
 
 models = {
-    "checkered, m = 4": CheckeredClassifier(4, C=100, noise="fit", random_state=0),
+    "checkered, m = 4": CheckeredClassifier(4, C=1e4, noise="fit", random_state=0),
     "logistic regression": LogisticRegression(C=100),
     "SVC, RBF kernel": SVC(C=10, gamma=20),
     "network, 100 units": MLPClassifier(100, max_iter=2000, random_state=0),
@@ -44,7 +44,7 @@ print(f"share of wrong labels, as fitted: {models['checkered, m = 4'].noise_:.3f
 # information criterion charges for each.
 
 search = CheckeredClassifierCV(
-    range(1, 7), Cs=[100.0], criterion="bic", noise="fit", random_state=0
+    range(1, 7), Cs=[1e4], criterion="bic", noise="fit", random_state=0
 )
 search.fit(X, y)
 print(f"chosen by BIC: {search.n_hyperplanes_}")
