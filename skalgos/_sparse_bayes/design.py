@@ -116,7 +116,10 @@ class Design:
         return block
 
     def response(self, Y):
-        """Return the weighted and centred responses, and their mean or None."""
+        """Return the weighted and centred responses, and their mean or None.
+
+        What is constant up to rounding is zero once it is centred.
+        """
         Y = np.array(Y, dtype=np.result_type(self.dtype, Y.dtype))
         mean = None
         if self.mean is not None:
@@ -125,6 +128,9 @@ class Design:
             Y -= mean
         if self.root is not None:
             Y *= self.root[:, None]
+        if mean is not None:
+            rounding = 16 * np.finfo(np.float64).eps * np.abs(mean)
+            Y[:, np.abs(Y).max(axis=0) <= rounding * np.sqrt(self.total)] = 0.0
         return Y, mean
 
     def adjoint(self, R):

@@ -288,6 +288,7 @@ def test_zero_constant_and_duplicate_columns(algorithm):
 def test_data_without_noise(algorithm):
     X, _, coef = make_sparse_recovery(60, 40, n_nonzero=4, random_state=0)
     with warnings.catch_warnings():
+        # The noise variance falls towards zero for as long as it may.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = SparseBayesRegressor(algorithm).fit(X, X @ coef)
     assert np.isfinite(model.coef_).all()
@@ -449,6 +450,7 @@ def test_classifier_on_separable_data_stays_finite():
     X = np.random.RandomState(0).standard_normal((60, 3))
     y = X[:, 0] > 0
     with warnings.catch_warnings():
+        # Separable classes have no finite maximum but for the priors.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = SparseBayesClassifier().fit(X, y)
     assert np.isfinite(model.coef_).all()

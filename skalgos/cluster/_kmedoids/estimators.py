@@ -86,7 +86,7 @@ class KMedoids(
             default="fasterpam"
         The algorithm. All but the last end where no single exchange lowers the loss.
 
-        - "fasterpam" makes exchanges as soon as they pay: the fastest by far.
+        - "fasterpam" makes exchanges as soon as they pay, many in a sweep.
         - "fastpam1" makes the best of all exchanges each time, as PAM does.
         - "fastpam2" makes the best exchange for each medoid in every sweep, those that
           still pay after the ones before.

@@ -282,9 +282,6 @@ class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
         rows, K = self._basis(X, weights)
         design = Design(K, weights, centre=self.fit_intercept)
         Y, mean = design.response(y.astype(np.float64)[:, None])
-        if mean is not None:
-            rounding = 16 * np.finfo(np.float64).eps * np.abs(mean)
-            Y[:, np.abs(Y).max(axis=0) <= rounding * np.sqrt(design.total)] = 0.0
         noise = self.noise_variance
         settings = Settings(
             "sequential",

@@ -354,10 +354,6 @@ class SparseBayesRegressor(
         design = Design(X, weights, centre=self.fit_intercept)
         targets = y.astype(np.float64).reshape(len(y), -1)
         Y, mean = design.response(targets)
-        if mean is not None:
-            # Constant up to rounding is constant.
-            rounding = 16 * np.finfo(np.float64).eps * np.abs(mean)
-            Y[:, np.abs(Y).max(axis=0) <= rounding * np.sqrt(design.total)] = 0.0
         task = fit_task(
             self, X, y, sample_weight=weights, max_subtasks=None, sequential=True
         )
