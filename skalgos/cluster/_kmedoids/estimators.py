@@ -27,11 +27,7 @@ from skalgos._compat import (
 from skalgos._tasks import fit_task
 from skalgos._threads import n_threads
 from skalgos.cluster._kmedoids.metrics import PAIRWISE_BOOLEAN_FUNCTIONS, Metric
-from skalgos.cluster._kmedoids.problems import (
-    by_size,
-    features_problem,
-    precomputed_problem,
-)
+from skalgos.cluster._kmedoids.problems import features_problem, precomputed_problem
 
 _METRICS = (
     set(PAIRWISE_DISTANCE_FUNCTIONS)
@@ -582,10 +578,9 @@ class KMedoids(
             The dissimilarity of each row to each medoid.
         """
         check_is_fitted(self)
-        return self._to_medoids(X)
+        return self._to_medoids(self._validated(X, reset=False))
 
     def _to_medoids(self, X):
-        X = self._validated(X, reset=False)
         if self._metric is None:
             return X[:, self.medoid_indices_]
         centers = self.cluster_centers_
@@ -609,7 +604,16 @@ class KMedoids(
             Ties go to the smaller label.
         """
         check_is_fitted(self)
-        return self._to_medoids(X).argmin(axis=1).astype(np.int32)
+        return self._nearest(X, np.argmin).astype(np.int32)
+
+    def _nearest(self, X, reduce):
+        """Reduce the dissimilarities of each row to its medoids to one number."""
+        from skalgos.cluster._kmedoids.solvers import in_parts
+
+        X = self._validated(X, reset=False)
+        parts = in_parts(X.shape[0], len(self.medoid_indices_))
+        rows = [reduce(self._to_medoids(X[part]), axis=1) for part in parts]
+        return np.concatenate(rows)
 
     def score(self, X, y=None, sample_weight=None):
         """Return minus the loss of new rows: larger is better.
@@ -632,31 +636,22 @@ class KMedoids(
             Minus the weighted sum of the dissimilarities to the nearest medoids.
         """
         check_is_fitted(self)
-        nearest = self._to_medoids(X).min(axis=1)
+        nearest = self._nearest(X, np.min)
         weights = check_sample_weight(sample_weight, nearest, np.float64)
         return -float(weights @ nearest)
 
 
 def _fitted(X, medoids, metric, weights):
     """Return the fitted attributes that follow from the medoids."""
-    from skalgos.cluster._kmedoids.solvers import nearest_two
+    from skalgos.cluster._kmedoids.solvers import assign
+
+    def to_medoids(rows):
+        if metric is None:
+            return X[rows][:, medoids]
+        return metric.between(X[rows], X[medoids])
 
     k = len(medoids)
-    if metric is None:
-        distances = X[:, medoids]
-    else:
-        distances = metric.between(X, X[medoids])
-    distances[medoids, np.arange(k)] = 0
-    order = by_size(distances, weights)
-    medoids = medoids[order]
-    distances = np.ascontiguousarray(distances[:, order])
-    near, sec, d1, d2 = nearest_two(distances)
-    slots = np.arange(k)
-    # A medoid is in its own cluster, also where another one is at distance zero.
-    displaced = medoids[near[medoids] != slots]
-    sec[displaced] = near[displaced]
-    d2[displaced] = d1[displaced]
-    near[medoids] = slots
+    medoids, near, sec, d1, d2 = assign(to_medoids, medoids, weights)
     with np.errstate(invalid="ignore", divide="ignore"):
         nearer = 1 - d1 / d2 if k > 1 else np.zeros(len(d1))
     silhouettes = np.where(d2 > 0, nearer, 0)

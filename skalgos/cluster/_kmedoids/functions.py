@@ -13,7 +13,7 @@ from skalgos._compat import (
     check_sample_weight,
     validate_params,
 )
-from skalgos.cluster._kmedoids.problems import by_size, precomputed_problem
+from skalgos.cluster._kmedoids.problems import precomputed_problem
 
 
 class KMedoidsResult(NamedTuple):
@@ -153,7 +153,7 @@ def k_medoids(
     >>> sorted(result.medoid_indices.tolist()), result.inertia
     ([1, 4], 4.0)
     """
-    from skalgos.cluster._kmedoids.solvers import INITIALISATIONS
+    from skalgos.cluster._kmedoids.solvers import INITIALISATIONS, by_size
     from skalgos.cluster._kmedoids.variants import METHODS
 
     distances, weights = _checked(distances, sample_weight)
@@ -178,7 +178,7 @@ def k_medoids(
     fit = METHODS[method](source, start, order, max_iter=max_iter, tol=tol)
     medoids = problem.rows_of(fit.medoids)
     to_medoids = distances[:, medoids]
-    order = by_size(to_medoids, weights)
+    order = by_size(to_medoids.argmin(axis=1), weights, n_clusters)
     medoids = medoids[order]
     labels = to_medoids[:, order].argmin(axis=1).astype(np.int32)
     labels[medoids] = np.arange(n_clusters)

@@ -253,22 +253,3 @@ def precomputed_problem(D, weights, n_clusters, screened=True):
     of_all = np.full(len(weights), -1)
     of_all[present] = object_of
     return Problem(source, present[first], of_all, n_clusters, "matrix")
-
-
-def by_size(distances, weights):
-    """Order clusters from the heaviest to the lightest.
-
-    Weights that differ by rounding alone count as equal, and keep their order.
-
-    Parameters
-    ----------
-    distances : ndarray of shape (n_samples, n_clusters)
-        To the medoids.
-    weights : ndarray of shape (n_samples,)
-
-    Returns
-    -------
-    order : ndarray of shape (n_clusters,)
-    """
-    sizes = np.bincount(distances.argmin(axis=1), weights, distances.shape[1])
-    return np.argsort(-np.round(sizes / weights.sum(), 10), kind="stable")

@@ -20,6 +20,8 @@ SMALLEST_GAIN = 1e-12
 WORK_PER_CALL = 1 << 28
 # Entries of the temporary arrays that hold rows computed for a while.
 ENTRIES_AT_ONCE = 1 << 21
+# And of those that are read again at once.
+ENTRIES_PER_PART = 1 << 17
 # From this many objects on the matrix leaves the caches, and one byte each pays.
 SCREEN_FROM = 1500
 N_LEVELS = 255
@@ -77,6 +79,97 @@ def nearest_two(distances):
     sec[hidden] = near[hidden] == 0
     distances[rows, near] = d1
     return near, sec, d1, distances[rows, sec]
+
+
+class Assignment(NamedTuple):
+    """Medoids from the heaviest cluster to the lightest, and who is near to which."""
+
+    medoids: np.ndarray
+    near: np.ndarray
+    sec: np.ndarray
+    d1: np.ndarray
+    d2: np.ndarray
+
+
+def assign(to_medoids, medoids, weights):
+    """Find the nearest two medoids of every row, and number clusters by their size.
+
+    Clusters whose weights differ by rounding alone keep the order of the medoids.
+
+    Parameters
+    ----------
+    to_medoids : callable
+        ``to_medoids(rows) -> ndarray of shape (n_rows, k)``, the distances of some rows,
+        a slice or indices, to the medoids.
+    medoids : ndarray of shape (k,)
+        Rows.
+    weights : ndarray of shape (n,)
+
+    Returns
+    -------
+    assignment : Assignment
+        ``near`` and ``sec`` are positions in its ``medoids``. Of medoids that are
+        equally near the first counts, but a medoid is always nearest to itself.
+    """
+    n, k = len(weights), len(medoids)
+
+    def read(rows, order):
+        distances = to_medoids(rows)
+        rows = np.arange(n)[rows]
+        own = np.flatnonzero(np.isin(medoids, rows))
+        distances[np.searchsorted(rows, medoids[own]), own] = 0
+        return np.ascontiguousarray(distances[:, order])
+
+    near, sec, d1, d2, tied = [], [], [], [], []
+    slots = np.arange(k)
+    for rows in in_parts(n, k):
+        distances = read(rows, slice(None))
+        two = nearest_two(distances)
+        for whole, part in zip((near, sec, d1, d2), two, strict=True):
+            whole.append(part)
+        within = np.sum(distances <= two[3][:, None], axis=1)
+        tied.append(rows.start + np.flatnonzero((within > 2) | (two[2] == two[3])))
+    near, sec, d1, d2, tied = map(np.concatenate, (near, sec, d1, d2, tied))
+    order = by_size(near, weights, k)
+    if np.any(order != slots):
+        rank = np.empty(k, np.int32)
+        rank[order] = slots
+        near, sec = rank[near], rank[sec]
+        for part in in_parts(len(tied), k):
+            rows = tied[part]
+            near[rows], sec[rows], *_ = nearest_two(read(rows, order))
+    medoids = medoids[order]
+    displaced = medoids[near[medoids] != slots]
+    sec[displaced] = near[displaced]
+    d2[displaced] = d1[displaced]
+    near[medoids] = slots
+    return Assignment(medoids, near, sec, d1, d2)
+
+
+def in_parts(n, k):
+    """Return slices of n rows, of some that fit a cache with k numbers each."""
+    step = max(1, ENTRIES_PER_PART // k)
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def by_size(near, weights, k):
+    """Order clusters from the heaviest to the lightest.
+
+    Weights that differ by rounding alone count as equal, and keep their order.
+
+    Parameters
+    ----------
+    near : ndarray of shape (n,)
+        The cluster of each row.
+    weights : ndarray of shape (n,)
+    k : int
+
+    Returns
+    -------
+    order : ndarray of shape (k,)
+    """
+    sizes = np.bincount(near, weights, k)
+    return np.argsort(-np.round(sizes / weights.sum(), 10), kind="stable")
 
 
 # ---- the screen ----------------------------------------------------------------------
