@@ -381,6 +381,35 @@ def test_the_search_can_be_interrupted_between_kernel_calls(monkeypatch):
     assert whole.n_swaps == pieces.n_swaps
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_threads_that_look_ahead_change_nothing(monkeypatch, screened, threads, seed):
+    monkeypatch.setattr(solvers, "WORK_AHEAD", 1)
+    _, X, w, start, order = _problem(seed, n=400, k=8)
+    for name, source in _sources(X, w, 8).items():
+        one = fasterpam(source, start, order)
+        several = fasterpam(source, start, order, threads=threads)
+        np.testing.assert_array_equal(one.medoids, several.medoids, err_msg=name)
+        assert one.losses == several.losses
+        assert (one.n_iter, one.n_swaps) == (several.n_iter, several.n_swaps)
+
+
+def test_threads_that_prepare_a_source_change_nothing(screened):
+    _, X, w, *_ = _problem(0, n=333)
+    D = cdist(X, X)
+    for make in (
+        lambda threads: Matrix(D, w, 5, compare=True, threads=threads),
+        lambda threads: Points(X, GEOMETRIES["euclidean"], w, 5, threads=threads),
+    ):
+        one, several = make(1), make(3)
+        np.testing.assert_array_equal(one.totals, several.totals)
+        levels = [source.screen.levels[:, :333] for source in (one, several)]
+        np.testing.assert_array_equal(*levels)
+    assert Matrix(D, w, 5, compare=True, threads=3).digest.symmetric
+    D[3, 200] += 1
+    assert not Matrix(D, w, 5, compare=True, threads=3).digest.symmetric
+
+
 @pytest.mark.parametrize("n", [1, 2, 7, 100])
 @pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i4", "u2", "u1"])
 def test_a_digest_is_what_numpy_says(dtype, n):

@@ -152,7 +152,8 @@ class KMedoids(
         that are the same in every call; they do not depend on the order of the rows.
 
     n_jobs : int or None, default=None
-        The number of starts to run at the same time, in threads. ``None`` means 1
+        The number of threads: for starts at the same time, or for a single start, where
+        with method="fasterpam" they look for exchanges together. ``None`` means 1
         unless in a :obj:`joblib.parallel_config` context, ``-1`` all processors. The
         result does not depend on it.
 
@@ -397,7 +398,9 @@ class KMedoids(
                     "metric='precomputed' use solver='matrix' or 'auto'."
                 )
             metric = None
-            problem = precomputed_problem(X, weights, self.n_clusters, screened)
+            problem = precomputed_problem(
+                X, weights, self.n_clusters, screened, n_threads(self.n_jobs)
+            )
         else:
             metric = Metric(self.metric, self.metric_params, X, weights)
             problem = features_problem(
@@ -408,6 +411,7 @@ class KMedoids(
                 self.solver,
                 self.memory_limit,
                 screened,
+                n_threads(self.n_jobs),
             )
         fit = self._best_of_starts(X, weights, metric, problem)
 
@@ -499,10 +503,13 @@ class KMedoids(
                 max_iter=self.max_iter,
                 tol=self.tol,
                 on_sweep=on_sweep,
+                **within,
             )
             return fit, task.end()
 
-        threads = min(n_threads(self.n_jobs), n_starts)
+        threads, within = min(n_threads(self.n_jobs), n_starts), {}
+        if self.method == "fasterpam" and n_starts == 1:
+            within["threads"] = n_threads(self.n_jobs)
         if threads == 1:
             runs = map(run, range(n_starts), seeds)
         else:

@@ -183,12 +183,19 @@ def n_below(table, value):
 
 
 @helper
-def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen):
-    """Put candidate j, at distances ``row``, in the place of slot's medoid."""
+def keep_row(slot, row, to_medoids):
+    """Write the distances to slot's new medoid."""
     n = row.shape[0]
     for g in range((n + GROUP - 1) // GROUP):
         for lane in range(min(GROUP, n - GROUP * g)):
             to_medoids[g, slot, lane] = row[GROUP * g + lane]
+
+
+@helper
+def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen):
+    """Put candidate j, at distances ``row``, in the place of slot's medoid."""
+    keep_row(slot, row, to_medoids)
+    n = row.shape[0]
     for b in range((n + LANES - 1) // LANES):
         start = min(LANES * b, n - LANES)
         mask = mask_below(row, start, d2)
@@ -277,24 +284,29 @@ def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen):
 # ---- sweeps --------------------------------------------------------------------------
 @kernel
 def sweep_rows(
-    rows, gathered, levels, screen, order, start, stop, last, threshold,
-    medoids, slot_of, near, sec, d1, d2, w, R, P, to_medoids,
+    rows, gathered, levels, screen, order, start, stop, last, patience, found,
+    threshold, medoids, slot_of, near, sec, d1, d2, w, R, P, to_medoids,
 ):  # fmt: skip
     """Try the candidates order[start:stop] in turn, exchanging wherever it pays.
 
     Candidate j's distances are ``rows[j]``, or ``rows[t - start]`` for the t-th of the
     order if ``gathered``. With a screen, a lower bound read from one byte a distance
     comes first. ``last`` is the position of the last exchange: reaching it again means
-    that no exchange improves the loss. Returns where it stopped, the new ``last`` and
-    the number of exchanges.
+    that no exchange improves the loss. Stops also after ``patience`` candidates in a
+    row without an exchange. Unless ``found`` is empty it only looks for an exchange:
+    it writes the position there and stops, or stops once there is an earlier one, with
+    nothing but P changed. Returns where it stopped, the new ``last`` and the number of
+    exchanges.
     """
-    n_swaps = 0
+    n_swaps = idle = 0
+    looks = found.shape[0] > 0
     for t in range(start, stop):
-        if t == last:
+        if t == last or idle == patience or (looks and found[0] < t):
             return t, last, n_swaps
         j = order[t]
         if slot_of[j] >= 0:
             continue
+        idle += 1
         if screen is not None:
             level_bound, table = screen
             bound = change_of_row(levels[j], level_bound, table, near, d1, d2, w, R, P)
@@ -302,6 +314,9 @@ def sweep_rows(
                 continue
         row = rows[t - start] if gathered else rows[j]
         if change_of_row(row, d2, None, near, d1, d2, w, R, P) < -threshold:
+            if looks:
+                found[0] = t
+                return t, last, n_swaps
             slot = cheapest(P)
             slot_of[medoids[slot]] = -1
             slot_of[j] = slot
@@ -309,22 +324,28 @@ def sweep_rows(
             swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen)
             last = t
             n_swaps += 1
+            idle = 0
     return stop, last, n_swaps
 
 
 @kernel
 def sweep_points(
-    space, levels, screen, order, start, stop, last, threshold,
+    space, levels, screen, order, start, stop, last, patience, found, threshold,
     medoids, slot_of, near, sec, d1, d2, w, R, P, point, buffers,
 ):  # fmt: skip
-    """Do what ``sweep_rows`` does, with distances computed where they are needed."""
-    n_swaps = 0
+    """Do what ``sweep_rows`` does, with distances computed where they are needed.
+
+    Looking changes ``point`` and ``buffers`` too.
+    """
+    n_swaps = idle = 0
+    looks = found.shape[0] > 0
     for t in range(start, stop):
-        if t == last:
+        if t == last or idle == patience or (looks and found[0] < t):
             return t, last, n_swaps
         j = order[t]
         if slot_of[j] >= 0:
             continue
+        idle += 1
         if screen is not None:
             level_bound, table = screen
             bound = change_of_row(levels[j], level_bound, table, near, d1, d2, w, R, P)
@@ -333,6 +354,9 @@ def sweep_points(
         read_point(space[3], j, point)
         change = change_of_point(space, point, near, d1, d2, w, R, P, buffers[0])
         if change < -threshold:
+            if looks:
+                found[0] = t
+                return t, last, n_swaps
             slot = cheapest(P)
             slot_of[medoids[slot]] = -1
             slot_of[j] = slot
@@ -340,6 +364,7 @@ def sweep_points(
             swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen)
             last = t
             n_swaps += 1
+            idle = 0
     return stop, last, n_swaps
 
 
@@ -406,14 +431,17 @@ def levels_of(code, blocks, points, step, out, levels):
 
 
 @kernel(reassociate=True)
-def digest(rows, w, step, levels, totals, bits, low, high, row_sums, column_sums):
+def digest(
+    rows, first, w, step, levels, totals, bits, low, high, row_sums, column_sums
+):
     """Read every distance once, for all that has to be known of it.
 
     ``totals[j]`` is the sum of ``w[o] rows[j, o]``. Level q in ``levels``, unless that
     is empty, says that the distance is at least q / step, up to rounding. Unless
     ``column_sums`` is empty, ``row_sums[j]`` becomes the sum of what ``low[o]`` and
     ``high[o]`` make of the bits of ``rows[j, o]``, and ``column_sums[o]`` grows by what
-    ``low[j]`` and ``high[j]`` make of them. Returns the number of negative entries.
+    ``low`` and ``high`` of row ``first + j`` make of them. Returns the number of
+    negative entries.
     """
     n_negative = 0
     for j in range(rows.shape[0]):
@@ -431,7 +459,7 @@ def digest(rows, w, step, levels, totals, bits, low, high, row_sums, column_sums
                 levels[j, o] = np.int32(level if level < TOP_LEVEL else TOP_LEVEL)
         if column_sums.shape[0]:
             words = bits[j]
-            own_low, own_high = np.uint64(low[j]), np.uint64(high[j])
+            own_low, own_high = np.uint64(low[first + j]), np.uint64(high[first + j])
             row_sum = np.uint64(0)
             for o in range(row.shape[0]):
                 head = np.uint64(words[o]) & LOW_HALF

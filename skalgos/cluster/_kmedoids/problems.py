@@ -102,7 +102,7 @@ class Problem:
 
 
 def features_problem(
-    X, weights, n_clusters, metric, solver, memory_limit, screened=True
+    X, weights, n_clusters, metric, solver, memory_limit, screened=True, threads=1
 ):
     """Merge equal rows of features, and choose how dissimilarities are known.
 
@@ -115,6 +115,7 @@ def features_problem(
     solver, memory_limit : as in KMedoids
     screened : bool
         Whether the algorithm can do with one byte for most dissimilarities.
+    threads : int
 
     Returns
     -------
@@ -147,16 +148,16 @@ def features_problem(
     k = n_clusters if screened else None
     if fast and (solver == "matrix-free" or (large and screened)):
         screen_for = k if solver == "matrix" and min(n_clusters, n) > 1 else None
-        source = Points(points, geometry, merged, screen_for)
+        source = Points(points, geometry, merged, screen_for, threads)
     elif fast:
         distances = between(geometry, points, points)
         totals = np.einsum("ij,j->i", distances, merged)
-        source = Matrix(distances, merged, k, totals)
+        source = Matrix(distances, merged, k, totals, threads=threads)
     elif solver == "matrix":
         distances = np.ascontiguousarray(metric.between(rows, rows).T)
         metric.check(distances)
         np.fill_diagonal(distances, 0)
-        source = Matrix(distances, merged, k)
+        source = Matrix(distances, merged, k, threads=threads)
     else:
         source = Rows(_RowsOnDemand(metric, rows), merged)
     if not large:
@@ -179,7 +180,7 @@ class _RowsOnDemand:
         return distances
 
 
-def precomputed_problem(D, weights, n_clusters, screened=True):
+def precomputed_problem(D, weights, n_clusters, screened=True, threads=1):
     """Turn a precomputed matrix into rows by candidate, and merge equal objects.
 
     Parameters
@@ -190,6 +191,7 @@ def precomputed_problem(D, weights, n_clusters, screened=True):
     n_clusters : int
     screened : bool
         Whether the algorithm can do with one byte for most dissimilarities.
+    threads : int
 
     Returns
     -------
@@ -218,7 +220,7 @@ def precomputed_problem(D, weights, n_clusters, screened=True):
     def read(rows, compare):
         if len(rows) < SCREEN_FROM:
             return None, digest(rows, weighs, compare=compare)
-        source = Matrix(rows, weighs, k, compare=compare)
+        source = Matrix(rows, weighs, k, compare=compare, threads=threads)
         return source, source.digest
 
     # The solver reads the row of a candidate; D has it as a column.
@@ -246,7 +248,7 @@ def precomputed_problem(D, weights, n_clusters, screened=True):
         # on the order that the objects came in.
         ordered = np.empty((len(first), len(first)), rows.dtype)
         reorder(rows, first, ordered)
-        source = Matrix(ordered, merged, k, totals[first])
+        source = Matrix(ordered, merged, k, totals[first], threads=threads)
     else:
         source.canonical = canonical
         first = object_of = np.arange(len(present))

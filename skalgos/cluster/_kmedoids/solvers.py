@@ -7,10 +7,13 @@ distinct and weigh something.
 """
 
 import math
+from copy import deepcopy
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from skalgos._threads import chunk_map
 from skalgos.cluster._kmedoids import kernels
 from skalgos.cluster._kmedoids.lane_kernels import LANES
 
@@ -20,8 +23,11 @@ SMALLEST_GAIN = 1e-12
 WORK_PER_CALL = 1 << 28
 # Entries of the temporary arrays that hold rows computed for a while.
 ENTRIES_AT_ONCE = 1 << 21
-# And of those that are read again at once.
+# And per thread where several share them: a thread takes a while to wake up.
+WORK_AHEAD = 1 << 22
+# Entries of those arrays that are read again at once.
 ENTRIES_PER_PART = 1 << 17
+NOTHING = np.empty(0, np.int64)
 # From this many objects on the matrix leaves the caches, and one byte each pays.
 SCREEN_FROM = 1500
 N_LEVELS = 255
@@ -99,8 +105,8 @@ def assign(to_medoids, medoids, weights):
     Parameters
     ----------
     to_medoids : callable
-        ``to_medoids(rows) -> ndarray of shape (n_rows, k)``, the distances of some rows,
-        a slice or indices, to the medoids.
+        ``to_medoids(rows) -> ndarray of shape (n_rows, k)``, the distances of rows, a
+        slice or indices, to the medoids.
     medoids : ndarray of shape (k,)
         Rows.
     weights : ndarray of shape (n,)
@@ -231,7 +237,7 @@ class Digest(NamedTuple):
     symmetric: bool
 
 
-def digest(rows, weights, *, screen=None, step=0.0, compare=False):
+def digest(rows, weights, *, screen=None, step=0.0, compare=False, threads=1):
     """Read every distance once, for all that has to be known of it.
 
     Parameters
@@ -246,6 +252,7 @@ def digest(rows, weights, *, screen=None, step=0.0, compare=False):
         Whether to compare the matrix with its transpose. Random sums of the bits along
         the rows are held against those along the columns: equal matrices are always
         told, and of 2**62 others one may be taken for equal.
+    threads : int
 
     Returns
     -------
@@ -254,16 +261,33 @@ def digest(rows, weights, *, screen=None, step=0.0, compare=False):
         matrix was found to be symmetric.
     """
     n = rows.shape[1]
-    levels = np.empty((0, 0), np.uint8) if screen is None else screen.levels
     totals = np.empty(len(rows))
     low, high = _mixers(n if compare else 0)
-    row_sums, column_sums = np.zeros((2, len(low)), np.uint64)
-    n_negative = kernels.digest(
-        rows, weights, np.float32(step), levels, totals,
-        rows.view(f"u{rows.itemsize}"), low, high, row_sums, column_sums,
-    )  # fmt: skip
-    symmetric = compare and np.array_equal(row_sums, column_sums)
-    return Digest(totals, n_negative, symmetric)
+    row_sums = np.zeros(len(low), np.uint64)
+    no_levels = np.empty((0, 0), np.uint8)
+
+    def read(part):
+        column_sums = np.zeros(len(low), np.uint64)
+        n_negative = kernels.digest(
+            rows[part], part.start, weights, np.float32(step),
+            no_levels if screen is None else screen.levels[part], totals[part],
+            rows[part].view(f"u{rows.itemsize}"), low, high, row_sums[part],
+            column_sums,
+        )  # fmt: skip
+        return n_negative, column_sums
+
+    with chunk_map(threads) as chunks:
+        n_negative, column_sums = zip(
+            *chunks(read, _shares(len(rows), threads)), strict=True
+        )
+    symmetric = compare and np.array_equal(row_sums, sum(column_sums))
+    return Digest(totals, sum(n_negative), symmetric)
+
+
+def _shares(n, threads):
+    """Return slices of n rows, one for each thread."""
+    edges = np.linspace(0, n, threads + 1).astype(int)
+    return [slice(*pair) for pair in pairwise(edges)]
 
 
 def _mixers(n):
@@ -290,6 +314,8 @@ class Matrix:
         The weighted sum of each row, if it is known and the entries have been seen.
     compare : bool
         Whether to find out if the matrix is symmetric.
+    threads : int
+        Nothing depends on it.
 
     Attributes
     ----------
@@ -302,7 +328,9 @@ class Matrix:
         choices are made over it, and of equal candidates the first in it is taken.
     """
 
-    def __init__(self, distances, weights, n_clusters, totals=None, compare=False):
+    def __init__(
+        self, distances, weights, n_clusters, totals=None, compare=False, threads=1
+    ):
         self.n = len(distances)
         self.canonical = np.arange(self.n)
         self.weights = weights
@@ -313,8 +341,9 @@ class Matrix:
         self.totals = totals
         if totals is None or self.screen is not None:
             self.digest = digest(
-                distances, weights, screen=self.screen, step=step, compare=compare
-            )
+                distances, weights, screen=self.screen, step=step, compare=compare,
+                threads=threads,
+            )  # fmt: skip
             self.totals = self.digest.totals
         if self.n < LANES:  # kernels read 64 entries at a time
             distances = _widened(distances)
@@ -381,9 +410,11 @@ class Points:
     weights : ndarray of shape (n,), float64
     screen_for : int or None
         The number of medoids to come, for a screen of n * n bytes; None for none.
+    threads : int
+        Nothing depends on it.
     """
 
-    def __init__(self, X, geometry, weights, screen_for=None):
+    def __init__(self, X, geometry, weights, screen_for=None, threads=1):
         self.n, n_features = X.shape
         self.canonical = np.arange(self.n)
         self.geometry = geometry
@@ -399,9 +430,9 @@ class Points:
         self.boxes = blocked(corners.reshape(n_blocks, -1))
         self.screen = None
         if screen_for is not None:
-            self.screen = self._screen(screen_for)
+            self.screen = self._screen(screen_for, threads)
 
-    def _screen(self, n_clusters):
+    def _screen(self, n_clusters, threads):
         """Compute a screen, without a root: its levels are of block distances."""
         shape = self.n, len(self.blocks) * LANES
         code = self.geometry.code
@@ -410,13 +441,19 @@ class Points:
         screen, step = Screen.empty(shape, sample[:, : self.n], n_clusters)
         if screen is None:
             return None
-        out = np.empty(LANES, self.blocks.dtype)
-        for start in range(0, self.n, LANES):
-            part = slice(start, start + LANES)
-            points = self.points(self.object_at[part])
-            kernels.levels_of(
-                code, self.blocks, points, np.float32(step), out, screen.levels[part]
-            )
+
+        def fill(share):
+            out = np.empty(LANES, self.blocks.dtype)
+            for start in range(share.start, share.stop, LANES):
+                part = slice(start, min(start + LANES, share.stop))
+                points = self.points(self.object_at[part])
+                kernels.levels_of(
+                    code, self.blocks, points, np.float32(step), out,
+                    screen.levels[part],
+                )  # fmt: skip
+
+        with chunk_map(threads) as chunks:
+            chunks(fill, _shares(self.n, threads))
         return screen._replace(table=_finished(screen.table, self.geometry))
 
     @property
@@ -525,6 +562,9 @@ def _totals(source):
 class _Search:
     """Medoids by slot, and for every object its nearest two: see ``kernels``."""
 
+    #: Whether threads may look for exchanges ahead.
+    ahead = True
+
     def __init__(self, source, medoids, size):
         k = len(medoids)
         self.source = source
@@ -622,11 +662,12 @@ class RowSearch(_Search):
             self.R, self.to_medoids,
         )  # fmt: skip
 
-    def _sweep(self, rows, gathered, order, start, stop, last, threshold):
+    def _sweep(self, rows, gathered, order, first, stop, limits, found=NOTHING):
         return kernels.sweep_rows(
-            rows, gathered, self.levels, self.screen, order, start, stop, last,
-            threshold, self.medoids, self.slot_of, self.near, self.sec, self.d1,
-            self.d2, self.w, self.R, self.P, self.to_medoids,
+            rows, gathered, self.levels, self.screen, order, first, stop, limits.last,
+            limits.patience, found, limits.threshold, self.medoids, self.slot_of,
+            self.near, self.sec, self.d1, self.d2, self.w, self.R,
+            np.empty_like(self.P) if len(found) else self.P, self.to_medoids,
         )  # fmt: skip
 
 
@@ -646,28 +687,21 @@ class _MatrixSearch(RowSearch):
             self.levels = source.screen.levels
             self.screen = source.screen.bounds(self.d2)
 
-    def sweep(self, order, start, stop, last, threshold):
+    def sweep(self, order, start, stop, limits, found=NOTHING):
         """Try the candidates order[start:stop]: see ``kernels.sweep_rows``."""
-        return self._sweep(
-            self.source.whole, False, order, start, stop, last, threshold
-        )
+        return self._sweep(self.source.whole, False, order, start, stop, limits, found)
 
 
 class _RowsSearch(RowSearch):
-    def sweep(self, order, start, stop, last, threshold):
+    ahead = False
+
+    def sweep(self, order, start, stop, limits, found=NOTHING):
         """Try the candidates order[start:stop]: see ``kernels.sweep_rows``."""
-        n_swaps = 0
-        step = _at_once(self.source)
-        for first in range(start, stop, step):
-            end = min(first + step, stop)
-            rows = self.source.rows(order[first:end])
-            if self.n < LANES:
-                rows = _widened(rows)
-            t, last, swaps = self._sweep(rows, True, order, first, end, last, threshold)
-            n_swaps += swaps
-            if t < end:
-                return t, last, n_swaps
-        return stop, last, n_swaps
+        stop = min(stop, start + _at_once(self.source))
+        rows = self.source.rows(order[start:stop])
+        if self.n < LANES:
+            rows = _widened(rows)
+        return self._sweep(rows, True, order, start, stop, limits, found)
 
 
 class _PointsSearch(_Search):
@@ -717,14 +751,19 @@ class _PointsSearch(_Search):
         """Return the medoids, by slot, as the source numbers its objects."""
         return self.source.object_at[self.medoids]
 
-    def sweep(self, order, start, stop, last, threshold):
+    def sweep(self, order, start, stop, limits, found=NOTHING):
         """Try the candidates order[start:stop]: see ``kernels.sweep_points``."""
         if self._order is not order:
             self._order, self._places = order, self.source.place_of[order]
+        buffers = self.P, self.point, self.buffers
+        if len(found):
+            buffers = deepcopy(buffers)
+        P, point, buffers = buffers
         return kernels.sweep_points(
-            self.space, self.levels, self.screen, self._places, start, stop, last,
-            threshold, self.medoids, self.slot_of, self.near, self.sec, self.d1,
-            self.d2, self.w, self.R, self.P, self.point, self.buffers,
+            self.space, self.levels, self.screen, self._places, start, stop,
+            limits.last, limits.patience, found, limits.threshold, self.medoids,
+            self.slot_of, self.near, self.sec, self.d1, self.d2, self.w, self.R, P,
+            point, buffers,
         )  # fmt: skip
 
 
@@ -737,7 +776,52 @@ def single_medoid(source, start):
     return Fit(np.array([best]), loss, [loss], 1, n_swaps, True, start)
 
 
-def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
+class _Limits(NamedTuple):
+    """Where a sweep ends: see ``kernels.sweep_rows``."""
+
+    last: int
+    patience: int
+    threshold: float
+
+
+def _sweep(search, order, start, stop, last, threshold, threads, chunks):
+    """Try the candidates order[start:stop]; where exchanges are rare, in threads.
+
+    Each thread looks for an exchange among candidates of its own, ahead. Only the first
+    of all is made, so that the result is that of trying one after the other.
+
+    Returns
+    -------
+    reached, last, n_swaps : int
+        ``reached`` is ``stop``, or ``last`` after trying all since the last exchange.
+    """
+    n_ahead = max(WORK_AHEAD // search.n, search.n // 16)
+    patience = n_ahead if threads > 1 else search.n
+    t, n_swaps = start, 0
+    while t < stop and t != last:
+        limits = _Limits(last, patience, threshold)
+        t, last, swaps = search.sweep(order, t, stop, limits)
+        n_swaps += swaps
+        size, looking = n_ahead, threads > 1
+        while looking and t < stop and t != last:
+            limits = _Limits(last, search.n, threshold)
+            edges = np.minimum(t + size * np.arange(threads + 1), stop)
+            found = np.array([search.n])
+
+            def look(i, edges=edges, limits=limits, found=found):
+                return search.sweep(order, edges[i], edges[i + 1], limits, found)[0]
+
+            reached = np.array(chunks(look, range(threads)))
+            early = np.flatnonzero(reached < edges[1:])
+            looking = len(early) == 0
+            t = int(edges[-1] if looking else reached[early[0]])
+            size *= 2
+    return t, last, n_swaps
+
+
+def fasterpam(
+    source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None, threads=1
+):
     """Exchange medoids for other objects, eagerly, until no exchange pays.
 
     Parameters
@@ -755,6 +839,8 @@ def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
     on_sweep : callable or None
         Called before each sweep; returns what is called after it, with the medoids and
         the loss, and returns whether to stop there.
+    threads : int
+        The result does not depend on it.
 
     Returns
     -------
@@ -764,31 +850,34 @@ def fasterpam(source, medoids, order, *, max_iter=300, tol=0.0, on_sweep=None):
     if len(start) == 1:
         return single_medoid(source, start)
     search = source.search(start)
+    threads = threads if search.ahead else 1
     order = np.ascontiguousarray(order, dtype=np.int64)
     step = max(1, WORK_PER_CALL // source.n)
     losses = [search.refresh()]
     n_iter = n_swaps = 0
     last, converged = -1, False
-    while n_iter < max_iter and not converged:
-        n_iter += 1
-        before, swaps_before = losses[-1], n_swaps
-        if before == 0:
-            converged = True
-            break
-        end_sweep = on_sweep() if on_sweep is not None else None
-        for first in range(0, source.n, step):
-            stop = min(first + step, source.n)
-            reached, last, swaps = search.sweep(
-                order, first, stop, last, SMALLEST_GAIN * before
-            )
-            n_swaps += swaps
-            converged = reached < stop
-            if converged:
+    with chunk_map(threads) as chunks:
+        while n_iter < max_iter and not converged:
+            n_iter += 1
+            before, swaps_before = losses[-1], n_swaps
+            if before == 0:
+                converged = True
                 break
-        losses.append(search.refresh())
-        converged |= n_swaps == swaps_before or before - losses[-1] <= tol * before
-        if end_sweep is not None and end_sweep(search.objects(), losses[-1]):
-            break
+            end_sweep = on_sweep() if on_sweep is not None else None
+            for first in range(0, source.n, step):
+                stop = min(first + step, source.n)
+                reached, last, swaps = _sweep(
+                    search, order, first, stop, last, SMALLEST_GAIN * before, threads,
+                    chunks,
+                )  # fmt: skip
+                n_swaps += swaps
+                converged = reached == last
+                if converged:
+                    break
+            losses.append(search.refresh())
+            converged |= n_swaps == swaps_before or before - losses[-1] <= tol * before
+            if end_sweep is not None and end_sweep(search.objects(), losses[-1]):
+                break
     medoids = search.objects()
     return Fit(medoids, losses[-1], losses, n_iter, n_swaps, converged, start)
 
