@@ -67,3 +67,13 @@ def eager(D, medoids, order, w=None):
                 last, changed = j, True
         if not changed:
             return medoids, current
+
+
+def medoid_silhouette(D, medoids, w=None):
+    """Return the weighted mean of 1 - d1 / d2, with 0 where both are 0."""
+    w = np.ones(len(D)) if w is None else w
+    total = 0.0
+    for o in range(len(D)):
+        d1, d2 = sorted(D[o, list(medoids)])[:2]
+        total += w[o] * (1 - d1 / d2 if d2 > 0 else 0.0)
+    return total / np.sum(w)

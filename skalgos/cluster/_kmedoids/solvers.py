@@ -615,15 +615,7 @@ class RowSearch(_Search):
         self.near[:n], self.sec[:n], self.d1[:n], self.d2[:n] = two
         self._own(self.d1, self.d2)
         self.w[:n] = source.weights
-        self.to_medoids = _grouped(to_medoids, size)
-
-    def blocks(self, candidates):
-        """Yield slices of the candidates, and their rows as kernels take them."""
-        step = _at_once(self.source)
-        for start in range(0, len(candidates), step):
-            part = slice(start, min(start + step, len(candidates)))
-            rows = np.ascontiguousarray(self.source.rows(candidates[part]))
-            yield part, _widened(rows) if self.n < LANES else rows
+        self.to_medoids = grouped(to_medoids, size)
 
     def best_exchange(self, candidates, tie=0.0):
         """Return the change of the best exchange, its slot and its candidate.
@@ -631,7 +623,7 @@ class RowSearch(_Search):
         Of changes that differ by ``tie`` or less the first counts as the best.
         """
         best = (np.inf, -1, -1)
-        for part, rows in self.blocks(candidates):
+        for part, rows in row_blocks(self.source, candidates):
             changes = np.empty(len(rows))
             slots = np.empty(len(rows), np.int64)
             kernels.changes_of_rows(
@@ -653,7 +645,7 @@ class RowSearch(_Search):
 
     def exchange(self, slot, candidate):
         """Make a candidate the medoid of a slot."""
-        ((_, rows),) = self.blocks(np.array([candidate]))
+        ((_, rows),) = row_blocks(self.source, np.array([candidate]))
         self.slot_of[self.medoids[slot]] = -1
         self.slot_of[candidate] = slot
         self.medoids[slot] = candidate
@@ -671,7 +663,34 @@ class RowSearch(_Search):
         )  # fmt: skip
 
 
-def _grouped(rows, size):
+def row_blocks(source, candidates):
+    """Yield slices of the candidates, and their rows as kernels take them."""
+    step = _at_once(source)
+    for start in range(0, len(candidates), step):
+        part = slice(start, min(start + step, len(candidates)))
+        rows = np.ascontiguousarray(source.rows(candidates[part]))
+        yield part, _widened(rows) if source.n < LANES else rows
+
+
+def candidate_rows(source, order, start, stop):
+    """Return rows for a sweep over order[start:stop].
+
+    Returns
+    -------
+    rows : ndarray
+        Those of the candidates in turn, or of all objects.
+    gathered : bool
+        Which of the two.
+    stop : int
+        Smaller than asked for where rows are computed: so many at once.
+    """
+    if isinstance(source, Matrix):
+        return source.whole, False, stop
+    part, rows = next(row_blocks(source, order[start:stop]))
+    return rows, True, start + part.stop
+
+
+def grouped(rows, size):
     """Lay out rows, shape (k, n), as (n_groups, k, objects of a group)."""
     k, n = rows.shape
     n_groups = -(-size // kernels.GROUP)
@@ -697,10 +716,7 @@ class _RowsSearch(RowSearch):
 
     def sweep(self, order, start, stop, limits, found=NOTHING):
         """Try the candidates order[start:stop]: see ``kernels.sweep_rows``."""
-        stop = min(stop, start + _at_once(self.source))
-        rows = self.source.rows(order[start:stop])
-        if self.n < LANES:
-            rows = _widened(rows)
+        rows, _, stop = candidate_rows(self.source, order, start, stop)
         return self._sweep(rows, True, order, start, stop, limits, found)
 
 

@@ -13,6 +13,7 @@ from skalgos.cluster._kmedoids.solvers import (
     Fit,
     RowSearch,
     fasterpam,
+    row_blocks,
     single_medoid,
 )
 
@@ -85,7 +86,7 @@ def pam(source, medoids, order=None, *, max_iter=300, tol=0.0, on_sweep=None):
         near, w = search.near[:n], search.w[:n]
         d1, d2 = (d[:n].astype(np.float64) for d in (search.d1, search.d2))
         best = (-least, -1, -1)
-        for part, rows in search.blocks(others):
+        for part, rows in row_blocks(source, others):
             changes = np.empty((len(rows), k))
             for slot in range(k):
                 left = np.where(near == slot, d2, d1)
@@ -126,7 +127,7 @@ def fastpam2(source, medoids, order=None, *, max_iter=300, tol=0.0, on_sweep=Non
     def step(search, others, least):
         k = len(search.medoids)
         changes, best = np.full(k, np.inf), np.full(k, -1)
-        for part, rows in search.blocks(others):
+        for part, rows in row_blocks(source, others):
             kernels.changes_of_slots(
                 rows, others[part], search.near, search.d1, search.d2, search.w,
                 search.R, search.P, least, changes, best,
