@@ -1,54 +1,18 @@
-"""KMedoids, and the same as a function."""
+"""KMedoids, on data of any kind."""
 
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
-from scipy import sparse
-from sklearn.base import (
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-    TransformerMixin,
-)
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics.pairwise import PAIRWISE_DISTANCE_FUNCTIONS
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_random_state
 
-from skalgos._base import SkalEstimator
-from skalgos._compat import (
-    CallbackSupportMixin,
-    Interval,
-    StrOptions,
-    _fit_context,
-    check_sample_weight,
-)
-from skalgos._tasks import fit_task
+from skalgos._compat import Interval, StrOptions
 from skalgos._threads import n_threads
-from skalgos.cluster._kmedoids.metrics import PAIRWISE_BOOLEAN_FUNCTIONS, Metric
-from skalgos.cluster._kmedoids.problems import features_problem, precomputed_problem
-
-_METRICS = (
-    set(PAIRWISE_DISTANCE_FUNCTIONS)
-    | set(PAIRWISE_BOOLEAN_FUNCTIONS)
-    | {"braycurtis", "canberra", "chebyshev", "correlation", "hamming", "l1", "l2"}
-    | {"mahalanobis", "minkowski", "seuclidean", "sqeuclidean", "precomputed"}
-)
-_SPARSE_METRICS = {"cityblock", "cosine", "euclidean", "l1", "l2", "manhattan"}
-# Starts whose losses differ by less, relatively, may differ by rounding alone: the
-# first of them is kept, whichever way the dissimilarities were computed.
-_SAME_LOSS = 1e-9
-_INTEGERS = [np.int32, np.int64, np.uint8, np.uint16]
+from skalgos.cluster._kmedoids.base import MedoidClusterer
 
 
-class KMedoids(
-    CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    ClusterMixin,
-    SkalEstimator,
-):
+class KMedoids(MedoidClusterer):
     """K-medoids clustering by FasterPAM and its kin, for any dissimilarity.
 
     Finds ``n_clusters`` rows of the data, the medoids, that minimise the weighted sum
@@ -121,8 +85,9 @@ class KMedoids(
         Stop a start after a sweep that lowers the loss by this share of it or less.
         With 0 it goes on until the method finds nothing that lowers the loss.
 
-    solver : {"auto", "matrix", "matrix-free"}, default="auto"
-        Whether dissimilarities are stored. All give the same result, up to rounding.
+    solver : {"auto", "matrix", "matrix-free", "sampled"}, default="auto"
+        Whether dissimilarities are stored. All but "sampled" give the same result, up
+        to rounding.
 
         - "matrix" stores those of all pairs: one byte each for metrics that are
           computed here ("euclidean", "sqeuclidean", "manhattan", "chebyshev", "cosine",
@@ -130,6 +95,14 @@ class KMedoids(
           each, and from 1500 rows on one byte more. Methods other than "fasterpam"
           need one number each, and no more.
         - "matrix-free" stores none, and computes them again in every sweep.
+        - "sampled" stores none, and leaves out most of them: for tens of thousands of
+          rows to millions. It starts from what it finds in samples of the rows, prices
+          a candidate on as many of them as it takes to see that it does not pay, and
+          exchanges only what pays on all. A sweep tries a tenth of the rows, at least
+          50000, and one that gains 1e-4 of the loss is the last. The loss ends less
+          than half a percent above that of the others, as a rule. Needs one of the
+          metrics above and method="fasterpam"; ``n_init`` counts the starts in the
+          smallest sample, 3 for "auto", and all runs in one thread.
         - "auto" takes "matrix" if it fits into ``memory_limit``, unless the metric is
           computed here and X has at most 4 features and 1500 rows or more: then most
           pairs need not be looked at.
@@ -195,7 +168,7 @@ class KMedoids(
     converged_ : bool
         Whether the best start ended by itself. With ``tol=0`` this is the proof that
         no single exchange lowers the loss; with ``method="alternate"``, that no
-        cluster has a better medoid.
+        cluster has a better medoid; with ``solver="sampled"`` it proves nothing.
 
     loss_history_ : ndarray of shape (n_iter_ + 1,)
         The loss at the start and after each sweep, in the best start. The proof that
@@ -204,7 +177,7 @@ class KMedoids(
     init_indices_ : ndarray of shape (n_clusters,)
         The rows that the best start began with.
 
-    solver_ : {"matrix", "matrix-free"}
+    solver_ : {"matrix", "matrix-free", "sampled"}
         The solver in use.
 
     n_features_in_ : int
@@ -229,6 +202,8 @@ class KMedoids(
     See Also
     --------
     k_medoids : The same as a function, with less ado for a precomputed matrix.
+    CLARA, CLARANS, OneBatchKMedoids : For many rows and any metric.
+    MedoidSilhouette : Medoids that are far from each other, and how many there are.
     sklearn.cluster.KMeans : Centres that are means, for squared Euclidean distances.
 
     Notes
@@ -279,28 +254,18 @@ class KMedoids(
     """
 
     _parameter_constraints: dict = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "metric": [StrOptions(_METRICS), callable],
-        "metric_params": [dict, None],
+        **MedoidClusterer._parameter_constraints,
         "method": [
             StrOptions({"fasterpam", "fastpam1", "fastpam2", "pam", "alternate"})
         ],
-        "init": [
-            StrOptions({"random", "build", "lab", "k-medoids++", "first"}),
-            callable,
-            "array-like",
-        ],
         "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", "matrix", "matrix-free"})],
+        "solver": [StrOptions({"auto", "matrix", "matrix-free", "sampled"})],
         "memory_limit": [
             StrOptions({"auto"}),
             Interval(Real, 0, None, closed="left"),
         ],
-        "dtype": [StrOptions({"auto", "float32", "float64"})],
         "warm_start": ["boolean"],
-        "random_state": ["random_state"],
         "n_jobs": [Integral, None],
     }
 
@@ -337,192 +302,58 @@ class KMedoids(
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        precomputed = self.metric == "precomputed"
-        tags.input_tags.pairwise = precomputed
-        tags.input_tags.positive_only = precomputed
-        tags.input_tags.sparse = (
-            isinstance(self.metric, str) and self.metric in _SPARSE_METRICS
-        )
-        tags.input_tags.allow_nan = self.metric == "nan_euclidean"
-        kept = ["float64", "float32"] if self.dtype == "auto" else [self.dtype]
-        tags.transformer_tags.preserves_dtype = kept
-        return tags
-
-    # ---- fitting ---------------------------------------------------------------------
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Find the medoids.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or \
-                (n_samples, n_samples)
-            The data; the dissimilarities if ``metric="precomputed"``. Sparse data go
-            with metric "euclidean", "manhattan", "cosine" and their synonyms.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts, at least 0; None is 1 for all.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-        """
-        with self._all_or_nothing():
-            self._fit(self._validated(X, reset=True), sample_weight)
-        return self
-
-    def _fit(self, X, sample_weight):
-        n_samples = X.shape[0]
-        if self.n_clusters > n_samples:
+    def _storage(self):
+        if self.metric == "precomputed" and self.solver in ("matrix-free", "sampled"):
             raise ValueError(
-                f"n_samples={n_samples} should be >= n_clusters={self.n_clusters}."
+                f"solver='{self.solver}' computes dissimilarities from features; with "
+                "metric='precomputed' use solver='matrix' or 'auto'."
             )
-        weights = check_sample_weight(sample_weight, X, np.float64)
-        n_present = np.count_nonzero(weights)
-        if self.n_clusters > n_present:
+        if self.solver == "sampled" and self.method != "fasterpam":
             raise ValueError(
-                f"n_clusters={self.n_clusters} is more than the {n_present} samples "
-                "whose sample_weight is not zero."
+                "solver='sampled' is a form of method='fasterpam'; got "
+                f"method='{self.method}'."
             )
-        screened = self.method == "fasterpam"
-        if self.metric == "precomputed":
-            if self.solver == "matrix-free":
-                raise ValueError(
-                    "solver='matrix-free' computes dissimilarities from features; with "
-                    "metric='precomputed' use solver='matrix' or 'auto'."
-                )
-            metric = None
-            problem = precomputed_problem(
-                X, weights, self.n_clusters, screened, n_threads(self.n_jobs)
-            )
-        else:
-            metric = Metric(self.metric, self.metric_params, X, weights)
-            problem = features_problem(
-                X,
-                weights,
-                self.n_clusters,
-                metric,
-                self.solver,
-                self.memory_limit,
-                screened,
-                n_threads(self.n_jobs),
-            )
-        fit = self._best_of_starts(X, weights, metric, problem)
+        return self.solver, self.memory_limit, self.method == "fasterpam"
 
-        attributes = _fitted(X, problem.rows_of(fit.medoids), metric, weights)
-        self.__dict__.pop("cluster_centers_", None)
-        vars(self).update(attributes)
-        self.init_indices_ = problem.rows_of(fit.start)
-        self.n_iter_ = fit.n_iter
-        self.n_swaps_ = fit.n_swaps
-        self.converged_ = fit.converged
-        self.loss_history_ = np.array(fit.losses)
-        self.solver_ = problem.solver
-
-    def _validated(self, X, *, reset):
-        """Check X as fit and predict take it, and convert it to what is computed on."""
-        metric = self.metric
-        if metric == "precomputed":
-            X = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=[np.float64, np.float32, *_INTEGERS],
-                ensure_all_finite=not reset,
-            )
-            if reset and X.shape[0] != X.shape[1]:
-                raise ValueError(
-                    "With metric='precomputed', X must be a square matrix of "
-                    f"dissimilarities; got shape {X.shape}."
-                )
-            return X
-        dtype = [np.float64, np.float32] if self.dtype == "auto" else self.dtype
-        boolean = isinstance(metric, str) and metric in PAIRWISE_BOOLEAN_FUNCTIONS
-        nan_too = isinstance(metric, str) and metric == "nan_euclidean"
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr" if self.__sklearn_tags__().input_tags.sparse else False,
-            dtype="numeric" if boolean else dtype,
-            ensure_all_finite="allow-nan" if nan_too else True,
-        )
-        return X.astype(bool) if boolean else X
-
-    def _best_of_starts(self, X, weights, metric, problem):
+    def _search(self, X, weights, metric, problem):
         """Run the method from each start, and return the run of the smallest loss."""
         from skalgos.cluster._kmedoids.solvers import INITIALISATIONS
         from skalgos.cluster._kmedoids.variants import METHODS
-
-        method = METHODS[self.method]
 
         random_state = check_random_state(self.random_state)
         source = problem.source
         k = min(self.n_clusters, source.n)
         given = self._given_start(X, metric, problem, random_state)
-        if self.n_init != "auto":
-            n_starts = self.n_init
-        elif given is not None or self.init == "build":
-            n_starts = 1
-        else:
-            n_starts = 10 if source.n <= 2000 else 3 if source.n <= 20000 else 1
-        seeds = random_state.randint(np.iinfo(np.int32).max, size=n_starts)
-        whole = fit_task(
-            self, X, sample_weight=weights, max_subtasks=n_starts, sequential=False
-        )
+        n_starts = self._n_starts(source.n, given)
+        samples = problem.solver == "sampled"
+        if samples:
+            from skalgos.cluster._kmedoids.sampled import sampled, start_from_samples
 
-        def run(number, seed):
+            n_init, n_starts = (3 if self.n_init == "auto" else self.n_init), 1
+        limits = {"max_iter": self.max_iter, "tol": self.tol}
+        within = {}
+        if self.method == "fasterpam" and n_starts == 1:
+            within["threads"] = n_threads(self.n_jobs)
+
+        def run(seed, on_step):
             rng = np.random.RandomState(seed)
             start = given
+            if samples:
+                if start is None:
+                    init = INITIALISATIONS[self.init]
+                    start = start_from_samples(source, k, rng, init, n_init)
+                return sampled(source, start, rng, on_sweep=on_step, **limits)
             if start is None:
                 start = INITIALISATIONS[self.init](source, k, rng)
             order = source.canonical[rng.permutation(source.n)]
-            task = whole.subtask("start", task_id=number, max_subtasks=self.max_iter)
-
-            def on_sweep():
-                sweep = task.subtask("sweep")
-
-                def end(medoids, loss):
-                    def attributes():
-                        return _fitted(X, problem.rows_of(medoids), metric, weights)
-
-                    return sweep.end(attributes)
-
-                return end
-
-            fit = method(
-                source,
-                start,
-                order,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                on_sweep=on_sweep,
-                **within,
+            return METHODS[self.method](
+                source, start, order, on_sweep=on_step, **limits, **within
             )
-            return fit, task.end()
 
-        threads, within = min(n_threads(self.n_jobs), n_starts), {}
-        if self.method == "fasterpam" and n_starts == 1:
-            within["threads"] = n_threads(self.n_jobs)
-        if threads == 1:
-            runs = map(run, range(n_starts), seeds)
-        else:
-            runs = Parallel(n_jobs=threads, require="sharedmem")(
-                delayed(run)(number, seed) for number, seed in enumerate(seeds)
-            )
-        best = None
-        for fit, stop in runs:
-            if best is None or fit.loss < best.loss * (1 - _SAME_LOSS):
-                best = fit
-            if stop:
-                break
-        whole.end()
+        seeds = self._seeds(random_state, n_starts)
+        best = self._best_of_starts(
+            X, weights, metric, problem, run, seeds, self.max_iter
+        )
         if not best.converged and 0 < self.max_iter <= best.n_iter:
             warnings.warn(
                 f"KMedoids stopped after max_iter={self.max_iter} sweeps, when they "
@@ -530,147 +361,6 @@ class KMedoids(
                 ConvergenceWarning,
                 stacklevel=5,
             )
+        self.loss_history_ = np.array(best.losses)
+        self.solver_ = problem.solver
         return best
-
-    def _given_start(self, X, metric, problem, random_state):
-        """Return the start that init or the previous fit gives, None if it is drawn."""
-        init = self.init
-        if self.warm_start and hasattr(self, "medoid_indices_"):
-            if len(self.medoid_indices_) != self.n_clusters:
-                raise ValueError(
-                    "With warm_start=True n_clusters must stay the same; it was "
-                    f"{len(self.medoid_indices_)} and is now {self.n_clusters}."
-                )
-            init = self.medoid_indices_ if metric is None else self.cluster_centers_
-        elif callable(init):
-            init = init(X, self.n_clusters, random_state)
-        elif isinstance(init, str):
-            if init != "first":
-                return None
-            return problem.first_start()
-        if not sparse.issparse(init):
-            init = np.asarray(init)
-        if len(init.shape) == 1:
-            return problem.start_at_rows(init)
-        if metric is None:
-            raise ValueError(
-                "With metric='precomputed', init must be indices of rows, an array of "
-                f"shape (n_clusters,); got shape {init.shape}."
-            )
-        if init.shape != (self.n_clusters, X.shape[1]):
-            raise ValueError(
-                f"init must have shape (n_clusters,)=({self.n_clusters},), indices of "
-                f"rows, or (n_clusters, n_features)=({self.n_clusters}, {X.shape[1]}), "
-                f"points; got {init.shape}."
-            )
-        points = check_array(
-            init, accept_sparse="csr", dtype=X.dtype, input_name="init"
-        )
-        return problem.start_at_points(metric.between(points, X[problem.first]))
-
-    # ---- using -----------------------------------------------------------------------
-    def transform(self, X):
-        """Compute the dissimilarities to the medoids.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or \
-                (n_samples, n_samples_fit)
-            New rows; if ``metric="precomputed"``, their dissimilarities to the objects
-            that were passed to ``fit``.
-
-        Returns
-        -------
-        distances : ndarray of shape (n_samples, n_clusters)
-            The dissimilarity of each row to each medoid.
-        """
-        check_is_fitted(self)
-        return self._to_medoids(self._validated(X, reset=False))
-
-    def _to_medoids(self, X):
-        if self._metric is None:
-            return X[:, self.medoid_indices_]
-        centers = self.cluster_centers_
-        distances = self._metric.between(X, centers.astype(X.dtype, copy=False))
-        self._metric.check(distances)
-        return distances
-
-    def predict(self, X):
-        """Find the nearest medoid of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or \
-                (n_samples, n_samples_fit)
-            New rows; if ``metric="precomputed"``, their dissimilarities to the objects
-            that were passed to ``fit``.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,), int32
-            Ties go to the smaller label.
-        """
-        check_is_fitted(self)
-        return self._nearest(X, np.argmin).astype(np.int32)
-
-    def _nearest(self, X, reduce):
-        """Reduce the dissimilarities of each row to its medoids to one number."""
-        from skalgos.cluster._kmedoids.solvers import in_parts
-
-        X = self._validated(X, reset=False)
-        parts = in_parts(X.shape[0], len(self.medoid_indices_))
-        rows = [reduce(self._to_medoids(X[part]), axis=1) for part in parts]
-        return np.concatenate(rows)
-
-    def score(self, X, y=None, sample_weight=None):
-        """Return minus the loss of new rows: larger is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features) or \
-                (n_samples, n_samples_fit)
-            As in ``predict``.
-
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts; None is 1 for all.
-
-        Returns
-        -------
-        score : float
-            Minus the weighted sum of the dissimilarities to the nearest medoids.
-        """
-        check_is_fitted(self)
-        nearest = self._nearest(X, np.min)
-        weights = check_sample_weight(sample_weight, nearest, np.float64)
-        return -float(weights @ nearest)
-
-
-def _fitted(X, medoids, metric, weights):
-    """Return the fitted attributes that follow from the medoids."""
-    from skalgos.cluster._kmedoids.solvers import assign
-
-    def to_medoids(rows):
-        if metric is None:
-            return X[rows][:, medoids]
-        return metric.between(X[rows], X[medoids])
-
-    k = len(medoids)
-    medoids, near, sec, d1, d2 = assign(to_medoids, medoids, weights)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        nearer = 1 - d1 / d2 if k > 1 else np.zeros(len(d1))
-    silhouettes = np.where(d2 > 0, nearer, 0)
-    attributes = {} if metric is None else {"cluster_centers_": X[medoids]}
-    return attributes | {
-        "_metric": metric,
-        "_n_features_out": k,
-        "medoid_indices_": medoids,
-        "labels_": near,
-        "second_labels_": sec,
-        "distances_": d1,
-        "second_distances_": d2.astype(d1.dtype) if d1.dtype.kind == "f" else d2,
-        "inertia_": float(weights @ d1),
-        "medoid_silhouette_": float(np.average(silhouettes, weights=weights)),
-    }

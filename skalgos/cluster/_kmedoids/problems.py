@@ -46,7 +46,7 @@ class Problem:
                 stacklevel=6,
             )
 
-    def rows_of(self, objects):
+    def rows_of(self, objects, n_clusters=None):
         """Return objects as rows of X, in canonical order and n_clusters of them.
 
         Where there are fewer distinct rows than clusters, repeats of rows make up.
@@ -54,7 +54,7 @@ class Problem:
         rank = np.empty(self.source.n, np.intp)
         rank[self.source.canonical] = np.arange(self.source.n)
         rows = self.first[objects[np.argsort(rank[objects])]]
-        n_missing = self.n_clusters - len(rows)
+        n_missing = (n_clusters or self.n_clusters) - len(rows)
         if n_missing > 0:
             repeated = self.object_of >= 0
             repeated[self.first] = False
@@ -146,7 +146,17 @@ def features_problem(
         solver = "matrix" if fits and not pruned else "matrix-free"
 
     k = n_clusters if screened else None
-    if fast and (solver == "matrix-free" or (large and screened)):
+    if solver == "sampled":
+        if not fast:
+            raise ValueError(
+                f"solver='sampled' has no metric={metric.name!r} for such X: use "
+                "another solver, CLARA or OneBatchKMedoids."
+            )
+        from skalgos.cluster._kmedoids.sampled import Shards
+
+        # Which points share a shard is no part of the randomness that users control.
+        source = Shards(points, geometry, merged, np.random.RandomState(0))
+    elif fast and (solver == "matrix-free" or (large and screened)):
         screen_for = k if solver == "matrix" and min(n_clusters, n) > 1 else None
         source = Points(points, geometry, merged, screen_for, threads)
     elif fast:

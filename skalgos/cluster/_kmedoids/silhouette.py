@@ -71,9 +71,7 @@ class _Search:
         for part, rows in row_blocks(self.source, candidates):
             gains = np.empty(len(rows))
             slots = np.empty(len(rows), np.int64)
-            kernels.gains_of_rows(
-                rows, self.d[2], self.S, self.G, self.P, gains, slots
-            )
+            kernels.gains_of_rows(rows, self.d[2], self.S, self.G, self.P, gains, slots)
             t = int(np.argmax(gains >= gains.max() - tie))
             if gains[t] > best[0] + tie:
                 best = float(gains[t]), int(slots[t]), int(candidates[part][t])
@@ -293,9 +291,7 @@ METHODS = {
 }
 
 
-def dynmsc(
-    source, medoids, order, n_least, *, max_iter=300, tol=0.0, on_sweep=None
-):
+def dynmsc(source, medoids, order, n_least, *, max_iter=300, tol=0.0, on_sweep=None):
     """Optimise with ever fewer medoids, dropping the one that is missed the least.
 
     Parameters
@@ -319,4 +315,3 @@ def dynmsc(
         if len(fit.medoids) == n_least:
             return fits
         medoids = np.delete(fit.medoids, np.argmax(state.G))
-

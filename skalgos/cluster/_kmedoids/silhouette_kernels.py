@@ -4,12 +4,12 @@ Notation: object o has its nearest three medoids in slots ``i1[o]``, ``i2[o]`` a
 ``i3[o]``, at distances ``d1[o] <= d2[o] <= d3[o]``, and weighs ``w[o]``. With the ratio
 ``r(x, y) = x / y``, and 1 for 0 / 0, its silhouette is ``1 - r(d1, d2)``. What it adds
 to the loss is ``a = r(d1, d2)``, and becomes ``b = r(d2, d3)`` or ``c = r(d1, d3)``
-without the nearest or the second nearest medoid. ``G[i]`` is what removing the medoid of
-slot i takes off the loss, the sum of ``w (a - b)`` and ``w (a - c)`` over its objects.
-Exchanging it for candidate j takes off ``shared + P[i]``, where objects with
-``x = d(o, j) < d3[o]`` add to ``shared`` what they gain if neither of their two goes, and
-to ``P`` of these two the rest. Without a third medoid ``d3`` is the largest number there
-is, and b and c are 0.
+without the nearest or the second nearest medoid. ``G[i]`` is what removing the medoid
+of slot i takes off the loss, the sum of ``w (a - b)`` and ``w (a - c)`` over its
+objects. Exchanging it for candidate j takes off ``shared + P[i]``, where objects with
+``x = d(o, j) < d3[o]`` add to ``shared`` what they gain if neither of their two goes,
+and to ``P`` of these two the rest. Without a third medoid ``d3`` is the largest number
+there is, and b and c are 0.
 
 ``S[o]`` holds d1, d2, a, b, c, w, i1 and i2 as numbers side by side, for one cache line
 to have all that the price needs.

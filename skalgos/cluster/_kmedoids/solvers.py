@@ -373,6 +373,8 @@ class Rows:
     weights : ndarray of shape (n,), float64
     """
 
+    whole = None
+
     def __init__(self, compute, weights):
         self.n = len(weights)
         self.canonical = np.arange(self.n)
@@ -394,7 +396,7 @@ class Rows:
 
     def search(self, medoids):
         """Return the state of a search that starts at these medoids."""
-        return _RowsSearch(self, medoids)
+        return StreamSearch(self, medoids)
 
 
 class Points:
@@ -412,14 +414,20 @@ class Points:
         The number of medoids to come, for a screen of n * n bytes; None for none.
     threads : int
         Nothing depends on it.
+    object_at : ndarray of shape (n,) or None
+        The order to store them in, if another.
     """
 
-    def __init__(self, X, geometry, weights, screen_for=None, threads=1):
+    whole = None
+
+    def __init__(
+        self, X, geometry, weights, screen_for=None, threads=1, object_at=None
+    ):
         self.n, n_features = X.shape
         self.canonical = np.arange(self.n)
         self.geometry = geometry
         self.weights = weights
-        self.object_at = _bisected(X)
+        self.object_at = bisected(X) if object_at is None else object_at
         self.place_of = np.empty(self.n, np.intp)
         self.place_of[self.object_at] = np.arange(self.n)
         self.blocks = blocked(X[self.object_at])
@@ -477,10 +485,10 @@ class Points:
 
     def search(self, medoids):
         """Return the state of a search that starts at these medoids."""
-        return _PointsSearch(self, medoids)
+        return PointsSearch(self, medoids)
 
 
-def _bisected(X):
+def bisected(X):
     """Order points by halving them along their widest feature, down to blocks."""
     order = np.arange(len(X))
     features = np.ascontiguousarray(X.T)
@@ -565,12 +573,12 @@ class _Search:
     #: Whether threads may look for exchanges ahead.
     ahead = True
 
-    def __init__(self, source, medoids, size):
+    def __init__(self, source, medoids, size, n_candidates=None):
         k = len(medoids)
         self.source = source
         self.n = source.n
         self.medoids = np.array(medoids, dtype=np.int64)
-        self.slot_of = np.full(size, -1, np.int32)
+        self.slot_of = np.full(n_candidates or size, -1, np.int32)
         self.slot_of[self.medoids] = np.arange(k)
         self.near = np.full(size, -1, np.int32)
         self.sec = np.full(size, -1, np.int32)
@@ -580,9 +588,9 @@ class _Search:
 
     def _own(self, d1, d2):
         """Give each medoid to itself, also where another is at distance zero."""
-        slots = np.flatnonzero(self.near[self.medoids] != np.arange(len(self.medoids)))
-        for slot in slots:
-            o = self.medoids[slot]
+        for slot, o in enumerate(self.medoids):
+            if o >= self.n or self.near[o] == slot:
+                continue
             self.sec[o], d2[o] = self.near[o], d1[o]
             self.near[o], d1[o] = slot, 0
 
@@ -604,9 +612,9 @@ class RowSearch(_Search):
 
     levels = screen = None
 
-    def __init__(self, source, medoids):
+    def __init__(self, source, medoids, n_candidates=None):
         size = max(source.n, LANES)
-        super().__init__(source, medoids, size)
+        super().__init__(source, medoids, size, n_candidates)
         n = self.n
         to_medoids = source.rows(self.medoids)
         self.d1 = np.zeros(size, to_medoids.dtype)
@@ -684,7 +692,7 @@ def candidate_rows(source, order, start, stop):
     stop : int
         Smaller than asked for where rows are computed: so many at once.
     """
-    if isinstance(source, Matrix):
+    if source.whole is not None:
         return source.whole, False, stop
     part, rows = next(row_blocks(source, order[start:stop]))
     return rows, True, start + part.stop
@@ -711,16 +719,18 @@ class _MatrixSearch(RowSearch):
         return self._sweep(self.source.whole, False, order, start, stop, limits, found)
 
 
-class _RowsSearch(RowSearch):
+class StreamSearch(RowSearch):
+    """A search that reads rows in turn, stored or not."""
+
     ahead = False
 
     def sweep(self, order, start, stop, limits, found=NOTHING):
         """Try the candidates order[start:stop]: see ``kernels.sweep_rows``."""
-        rows, _, stop = candidate_rows(self.source, order, start, stop)
-        return self._sweep(rows, True, order, start, stop, limits, found)
+        rows, gathered, stop = candidate_rows(self.source, order, start, stop)
+        return self._sweep(rows, gathered, order, start, stop, limits, found)
 
 
-class _PointsSearch(_Search):
+class PointsSearch(_Search):
     """A search among points, with objects renamed to their places in the blocks."""
 
     def __init__(self, source, medoids):
@@ -792,7 +802,7 @@ def single_medoid(source, start):
     return Fit(np.array([best]), loss, [loss], 1, n_swaps, True, start)
 
 
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
     """Where a sweep ends: see ``kernels.sweep_rows``."""
 
     last: int
@@ -812,17 +822,17 @@ def _sweep(search, order, start, stop, last, threshold, threads, chunks):
         ``reached`` is ``stop``, or ``last`` after trying all since the last exchange.
     """
     n_ahead = max(WORK_AHEAD // search.n, search.n // 16)
-    patience = n_ahead if threads > 1 else search.n
+    patience = n_ahead if threads > 1 else len(order)
     t, n_swaps = start, 0
     while t < stop and t != last:
-        limits = _Limits(last, patience, threshold)
+        limits = Limits(last, patience, threshold)
         t, last, swaps = search.sweep(order, t, stop, limits)
         n_swaps += swaps
         size, looking = n_ahead, threads > 1
         while looking and t < stop and t != last:
-            limits = _Limits(last, search.n, threshold)
+            limits = Limits(last, len(order), threshold)
             edges = np.minimum(t + size * np.arange(threads + 1), stop)
-            found = np.array([search.n])
+            found = np.array([len(order)])
 
             def look(i, edges=edges, limits=limits, found=found):
                 return search.sweep(order, edges[i], edges[i + 1], limits, found)[0]
@@ -880,8 +890,8 @@ def fasterpam(
                 converged = True
                 break
             end_sweep = on_sweep() if on_sweep is not None else None
-            for first in range(0, source.n, step):
-                stop = min(first + step, source.n)
+            for first in range(0, len(order), step):
+                stop = min(first + step, len(order))
                 reached, last, swaps = _sweep(
                     search, order, first, stop, last, SMALLEST_GAIN * before, threads,
                     chunks,
