@@ -12,7 +12,15 @@ import numpy as np
 
 def _kmedoids(dtype):
     """Fit k-medoids on each path that compiles kernels of its own."""
-    from skalgos.cluster import KMedoids, k_medoids, swap_certificate
+    from skalgos.cluster import (
+        CLARA,
+        CLARANS,
+        KMedoids,
+        MedoidSilhouette,
+        OneBatchKMedoids,
+        k_medoids,
+        swap_certificate,
+    )
     from skalgos.cluster._kmedoids.solvers import SCREEN_FROM
 
     rng = np.random.RandomState(0)
@@ -27,6 +35,14 @@ def _kmedoids(dtype):
         distances = np.abs(x[:, None] - x)
         result = k_medoids(distances, 2, init="build", tol=1.0)
     swap_certificate(distances, result.medoid_indices)
+    X = rng.standard_normal((100, 2)).astype(dtype)
+    KMedoids(2, solver="sampled").fit(X)
+    for solver in ("matrix", "matrix-free"):
+        MedoidSilhouette(2, solver=solver, n_init=1, tol=1.0).fit(X)
+    MedoidSilhouette(2, method="fastmsc", n_init=1, tol=1.0).fit(X)
+    CLARA(2).fit(X)
+    CLARANS(2).fit(X)
+    OneBatchKMedoids(2, batch_size=80).fit(X)
 
 
 def _sparse_bayes(dtype):

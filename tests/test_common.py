@@ -30,6 +30,29 @@ VARIANTS = {
         {"dtype": "float64"},
         {"n_init": 2, "n_jobs": 2},
         {"warm_start": True},
+        {"solver": "sampled"},
+    ],
+    "CLARA": [
+        {"n_sampling": 12, "method": "fastpam1"},
+        {"n_sampling_iter": 2, "metric": "canberra", "init": "build"},
+        {"init": "first", "n_clusters": 1},
+    ],
+    "CLARANS": [
+        {"max_neighbor": 30, "n_jobs": 2},
+        {"metric": "canberra", "init": "k-medoids++"},
+    ],
+    "OneBatchKMedoids": [
+        {"batch_size": 20, "weighting": "uniform", "n_init": 2, "n_jobs": 2},
+        {"metric": "canberra", "memory_limit": 0, "init": "first"},
+        {"n_clusters": 1},
+    ],
+    "MedoidSilhouette": [
+        {"n_clusters": "auto", "max_clusters": 6},
+        {"method": "fastmsc", "n_clusters": 2},
+        {"method": "pammedsil", "n_clusters": 3, "n_init": 1},
+        {"method": "pamsil", "n_clusters": 2, "n_init": 1, "max_iter": 3},
+        {"metric": "canberra", "solver": "matrix-free", "init": "lab"},
+        {"n_init": 2, "n_jobs": 2},
     ],
     "KroneckerSparseCoder": [
         {"m_step": "am"},
@@ -57,6 +80,10 @@ VARIANTS = {
 # it must refuse: these go through our own contract (test_contract.py) alone.
 PAIRWISE = {
     "KMedoids": [{"metric": "precomputed"}],
+    "CLARA": [{"metric": "precomputed"}],
+    "CLARANS": [{"metric": "precomputed"}],
+    "MedoidSilhouette": [{"metric": "precomputed"}],
+    "OneBatchKMedoids": [{"metric": "precomputed"}],
 }
 
 

@@ -176,7 +176,7 @@ def check_precomputed_equals_metric(estimator):
     if estimator.get_params().get("metric") != "euclidean":
         raise NotApplicable
     precomputed = clone(estimator).set_params(metric="precomputed")
-    if estimator.get_params().get("solver") == "matrix-free":
+    if estimator.get_params().get("solver") in ("matrix-free", "sampled"):
         raise NotApplicable
     assert get_tags(precomputed).input_tags.pairwise
     X, y = _data(estimator)

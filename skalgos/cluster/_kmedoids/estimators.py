@@ -100,9 +100,9 @@ class KMedoids(MedoidClusterer):
           a candidate on as many of them as it takes to see that it does not pay, and
           exchanges only what pays on all. A sweep tries a tenth of the rows, at least
           50000, and one that gains 1e-4 of the loss is the last. The loss ends less
-          than half a percent above that of the others, as a rule. Needs one of the
-          metrics above and method="fasterpam"; ``n_init`` counts the starts in the
-          smallest sample, 3 for "auto", and all runs in one thread.
+          than half a percent above that of the others, as a rule. Needs dense X, one
+          of the metrics above and method="fasterpam"; ``n_init`` counts the starts in
+          the smallest sample, 3 for "auto", and all runs in one thread.
         - "auto" takes "matrix" if it fits into ``memory_limit``, unless the metric is
           computed here and X has at most 4 features and 1500 rows or more: then most
           pairs need not be looked at.
@@ -301,6 +301,11 @@ class KMedoids(MedoidClusterer):
         self.warm_start = warm_start
         self.random_state = random_state
         self.n_jobs = n_jobs
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse &= self.solver != "sampled"
+        return tags
 
     def _storage(self):
         if self.metric == "precomputed" and self.solver in ("matrix-free", "sampled"):

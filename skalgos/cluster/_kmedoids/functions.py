@@ -1,4 +1,4 @@
-"""The solver bare, for a matrix of dissimilarities."""
+"""The solver bare, for a matrix of dissimilarities, and measures of its results."""
 
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -268,3 +268,94 @@ def swap_certificate(
     source = Matrix(np.ascontiguousarray(distances.T), weights, len(medoids))
     change, slot, added = best_exchange(source, medoids)
     return SwapCertificate(change, int(medoids[slot]) if slot >= 0 else -1, added)
+
+
+@validate_params(
+    {"distances": ["array-like"]},
+    prefer_skip_nested_validation=True,
+)
+def medoid_silhouette_samples(distances: ArrayLike) -> np.ndarray:
+    """Compute the medoid silhouette of each object.
+
+    Parameters
+    ----------
+    distances : array-like of shape (n_samples, n_clusters)
+        The dissimilarity of each object to each medoid, at least two of them: what
+        ``transform`` of the estimators gives.
+
+    Returns
+    -------
+    silhouettes : ndarray of shape (n_samples,)
+        ``1 - d1 / d2`` with the smallest and second smallest of a row, between 0 and 1;
+        0 where both are 0.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two medoids, or a dissimilarity is negative, NaN or
+        infinite.
+
+    See Also
+    --------
+    MedoidSilhouette : The estimator that maximises their mean.
+    sklearn.metrics.silhouette_samples : The full silhouette.
+
+    References
+    ----------
+    .. [1] L. Lenssen and E. Schubert, "Medoid Silhouette clustering with automatic
+       cluster number selection", Information Systems 120, 2024.
+
+    Examples
+    --------
+    >>> from skalgos.cluster import medoid_silhouette_samples
+    >>> medoid_silhouette_samples([[0.0, 4.0], [1.0, 4.0], [2.0, 2.0]])
+    array([1.  , 0.75, 0.  ])
+    """
+    distances = check_array(
+        distances, dtype=[np.float64, np.float32], input_name="distances"
+    )
+    if distances.shape[1] < 2:
+        raise ValueError(
+            "distances must have a column for each of at least 2 medoids; got "
+            f"{distances.shape[1]}."
+        )
+    if distances.min() < 0:
+        raise ValueError("Negative values in distances: they must be at least 0.")
+    d1, d2 = np.partition(distances, 1, axis=1)[:, :2].T
+    positive = d2 > 0
+    return np.where(positive, 1 - d1 / np.where(positive, d2, 1), 0)
+
+
+@validate_params(
+    {"distances": ["array-like"], "sample_weight": ["array-like", None]},
+    prefer_skip_nested_validation=True,
+)
+def medoid_silhouette_score(
+    distances: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> float:
+    """Compute the mean medoid silhouette.
+
+    Parameters
+    ----------
+    distances : array-like of shape (n_samples, n_clusters)
+        The dissimilarity of each object to each medoid, at least two of them: what
+        ``transform`` of the estimators gives.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        How much each object counts; None is 1 for all.
+
+    Returns
+    -------
+    score : float
+        The weighted mean of :func:`medoid_silhouette_samples`.
+
+    Examples
+    --------
+    >>> from skalgos.cluster import medoid_silhouette_score
+    >>> float(medoid_silhouette_score([[0.0, 4.0], [1.0, 4.0], [2.0, 2.0], [4.0, 1.0]]))
+    0.625
+    """
+    silhouettes = medoid_silhouette_samples(distances)
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, silhouettes, np.float64)
+    return float(np.average(silhouettes, weights=sample_weight))

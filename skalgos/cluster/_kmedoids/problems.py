@@ -138,11 +138,9 @@ def features_problem(
     if screened:
         itemsize = 1 if fast and large else itemsize + large
     n_bytes = n * n * itemsize
-    if memory_limit == "auto":
-        memory_limit = sklearn.get_config()["working_memory"]
     if solver == "auto":
         pruned = fast and large and X.shape[1] <= _FEW_FEATURES
-        fits = n_bytes <= memory_limit * 2**20
+        fits = n_bytes <= in_bytes(memory_limit)
         solver = "matrix" if fits and not pruned else "matrix-free"
 
     k = n_clusters if screened else None
@@ -173,6 +171,13 @@ def features_problem(
     if not large:
         source.canonical = order_by_total(source.totals)
     return Problem(source, first, object_of, n_clusters, solver)
+
+
+def in_bytes(memory_limit):
+    """Return a parameter ``memory_limit`` as a number of bytes."""
+    if memory_limit == "auto":
+        memory_limit = sklearn.get_config()["working_memory"]
+    return memory_limit * 2**20
 
 
 class _RowsOnDemand:

@@ -24,10 +24,13 @@ from skalgos.cluster._kmedoids.lane_kernels import (
     lowest_bit,
 )
 
+# After an eighth of all points, and after so many blocks, the estimate alone decides.
+BLOCKS_IN_DOUBT = 1024
+
 
 @helper
 def add_shard(space, first, stop, point, near, d1, d2, w, P, V, out):
-    """Add the blocks [first, stop) to P and V; return the shared sum and its squares."""
+    """Add blocks [first, stop) to P and V; return the shared sum and its squares."""
     code, root, scale, blocks, boxes, medoid_blocks, q1, q2, reach = space
     shared = squares = 0.0
     for group in range(first // LANES, (stop + LANES - 1) // LANES):
@@ -97,7 +100,9 @@ def change_of_shards(
                 P[i] += R[i]
             return change
         # The benefit of the doubt costs as much as the points that are left.
-        spread = max(squares + V[at], 0.0) if grow > 8.0 else 0.0
+        spread = 0.0
+        if grow > 8.0 or n_seen < BLOCKS_IN_DOUBT:
+            spread = max(squares + V[at], 0.0) * (1.0 - 1.0 / grow)
         if change - z * grow * np.sqrt(spread) > -threshold:
             return 0.0
         target = min(2 * target, n_shards)

@@ -105,10 +105,10 @@ def clara(
     -------
     fit : Fit
         Its losses are those of the best medoids after each sample, over all objects;
-        ``n_iter`` and ``n_swaps`` are sums, and it converged if the sample did that it
-        comes from.
+        ``n_iter`` is the largest of a sample, ``n_swaps`` the sum, and it converged if
+        all samples did.
     """
-    best, losses, n_iter, n_swaps = None, [], 0, 0
+    best, fits, losses = None, [], []
     given = None if callable(init) else np.asarray(init)
     for _ in range(n_samples):
         end_sample = on_sample() if on_sample is not None else None
@@ -122,7 +122,7 @@ def clara(
         fit = method(
             sample, start, rng.permutation(sample.n), max_iter=max_iter, tol=tol
         )
-        n_iter, n_swaps = n_iter + fit.n_iter, n_swaps + fit.n_swaps
+        fits.append(fit)
         loss = loss_of(source, objects[fit.medoids])
         if best is None or loss < best.loss:
             best = fit._replace(
@@ -131,7 +131,12 @@ def clara(
         losses.append(best.loss)
         if end_sample is not None and end_sample(best.medoids, best.loss):
             break
-    return best._replace(losses=losses, n_iter=n_iter, n_swaps=n_swaps)
+    return best._replace(
+        losses=losses,
+        n_iter=max(fit.n_iter for fit in fits),
+        n_swaps=sum(fit.n_swaps for fit in fits),
+        converged=all(fit.converged for fit in fits),
+    )
 
 
 def _random(sample, k, rng):
@@ -238,16 +243,25 @@ class Batch:
         return StreamSearch(self, medoids, self._source.n)
 
 
-def one_batch(source, batch, medoids, rng, *, max_iter=300, tol=1e-6, on_sweep=None):
+def one_batch(
+    source, k, rng, *, size, weighting, n_bytes, init, max_iter, tol, on_sweep=None
+):
     """Run FasterPAM with all objects as candidates, priced on a batch (OneBatchPAM).
 
     Parameters
     ----------
     source : Matrix, Rows or Points
-    batch : Batch
-    medoids : ndarray of shape (k,)
-        Objects of ``source`` to start from.
+    k : int
     rng : RandomState
+    size : int
+        Of the batch, at least k.
+    weighting : {"nniw", "uniform"}
+        What an object of the batch stands for: the weight of the objects that are
+        nearer to it than to others of the batch, or as much as it was drawn for.
+    n_bytes : float
+        What may be stored; else rows are computed anew in every sweep.
+    init : callable or ndarray of shape (k,)
+        ``init(source, k, rng) -> medoids`` for the batch, or the medoids.
     max_iter, tol, on_sweep :
         As in ``solvers.fasterpam``; losses in between are those of the batch.
 
@@ -256,16 +270,27 @@ def one_batch(source, batch, medoids, rng, *, max_iter=300, tol=1e-6, on_sweep=N
     fit : Fit
         Its loss is that of all objects.
     """
-    end = None
+    objects, weights = draw(source, size, rng, k)
+    if weighting == "nniw":
+        weights = _weight_around(source, objects)
+    else:
+        weights = weights * (source.weights.sum() / weights.sum())
+    if callable(init):
+        sample = sample_of(source, objects, weights, k)
+        medoids = objects[init(sample, k, rng)]
+    else:
+        medoids = init
+    batch = Batch(source, objects, weights, n_bytes)
+    on_batch = None
     if on_sweep is not None:
 
-        def end():
+        def on_batch():
             end_sweep = on_sweep()
             return lambda medoids, loss: end_sweep(batch.object_at[medoids], loss)
 
     order = batch.canonical[rng.permutation(source.n)]
     start = batch.place_of[medoids]
-    fit = fasterpam(batch, start, order, max_iter=max_iter, tol=tol, on_sweep=end)
+    fit = fasterpam(batch, start, order, max_iter=max_iter, tol=tol, on_sweep=on_batch)
     medoids = batch.object_at[fit.medoids]
     return fit._replace(
         medoids=medoids,
@@ -274,31 +299,12 @@ def one_batch(source, batch, medoids, rng, *, max_iter=300, tol=1e-6, on_sweep=N
     )
 
 
-def batch_weights(source, batch, counts, weighting, features=None):
-    """Return what each object of a batch stands for, with a sum of the total weight.
-
-    Parameters
-    ----------
-    source : Matrix, Rows or Points
-    batch : ndarray of shape (m,)
-    counts : ndarray of shape (m,)
-        How often each was drawn.
-    weighting : {"uniform", "nniw"}
-        As often as it was drawn; or as the weight of the objects that are nearer to it
-        than to others of the batch.
-
-    Returns
-    -------
-    weights : ndarray of shape (m,)
-    """
-    total = source.weights.sum()
-    if weighting != "nniw":
-        return counts * (total / counts.sum())
-    weights = np.zeros(len(batch))
-    step = max(1, ENTRIES_AT_ONCE // len(batch))
-    objects = np.arange(source.n)
+def _weight_around(source, objects):
+    """Return the weight of the objects that are nearer to each than to the others."""
+    weights = np.zeros(len(objects))
+    step = max(1, ENTRIES_AT_ONCE // len(objects))
     for start in range(0, source.n, step):
-        part = objects[start : start + step]
-        nearest = source.block(batch, part).argmin(axis=0)
-        weights += np.bincount(nearest, source.weights[part], len(batch))
+        part = np.arange(start, min(start + step, source.n))
+        nearest = source.block(objects, part).argmin(axis=0)
+        weights += np.bincount(nearest, source.weights[part], len(objects))
     return weights
