@@ -40,6 +40,21 @@ DEPENDENT = 1e-9
 PATIENCE = {False: 6, True: 2}
 
 
+# How many columns compete for a round.
+POOL = 128
+# Columns of one round overlap less, in the modulus of their inner product.
+SEPARATE = 0.5
+# So many runners-up, which overlap less than that, have their products computed along
+# with those of the chosen ones: a pass over the data costs little more, and is saved
+# if they are chosen later.
+AHEAD = 20
+REDUNDANT = 0.95
+# That is done as long as all products take at most this share of the memory of the data.
+SHARE = 32
+# Sweeps over the precisions between factorisations.
+SWEEPS = 3
+
+
 class Recovery(NamedTuple):
     """Where a solver ended, in standardised units.
 
@@ -117,8 +132,10 @@ class Gram:
     ----------
     correlation : ndarray of shape (p, L)
         Inner products with the responses.
-    columns : ndarray of shape (n, slots)
-    products : ndarray of shape (p, slots)
+    slot : ndarray of shape (p,)
+        The place of each column among those computed, in their order; -1 if it is not.
+    size : int
+        How many are computed.
     """
 
     def __init__(self, design, Y):
@@ -128,8 +145,8 @@ class Gram:
         self.correlation = design.adjoint(Y)
         self.slot = np.full(design.shape[1], -1)
         self.size = 0
-        self.columns = np.empty((design.shape[0], 0), design.dtype, order="F")
-        self.products = np.empty((design.shape[1], 0), design.dtype, order="F")
+        # One array for each call of add, so that none is ever copied to make room.
+        self._columns, self._products = [], []
 
     def add(self, indices, columns=None):
         """Compute what is missing for these columns; their slots are in ``slot``."""
@@ -141,26 +158,30 @@ class Gram:
             columns = self.design.columns(indices)
         else:
             columns = columns[:, missing]
-        end = self.size + len(indices)
-        if end > self.columns.shape[1]:
-            room = max(end, self.size + self.size // 2, 16)
-            self.columns = self._grown(self.columns, room)
-            self.products = self._grown(self.products, room)
-        self.columns[:, self.size : end] = columns
-        self.products[:, self.size : end] = self.design.adjoint(columns)
-        self.slot[indices] = np.arange(self.size, end)
-        self.size = end
+        self._columns.append(columns)
+        self._products.append(self.design.adjoint(columns))
+        self.slot[indices] = np.arange(self.size, self.size + len(indices))
+        self.size += len(indices)
 
-    def _grown(self, array, room):
-        grown = np.empty((array.shape[0], room), array.dtype, order="F")
-        grown[:, : self.size] = array[:, : self.size]
-        return grown
+    def columns(self, slots):
+        """Return columns, shape (n, len(slots))."""
+        return self._side_by_side(self._columns, self.Y, slice(None), slots)
 
-    def taken(self, slots):
-        """Return columns and products of some slots; views where that is possible."""
-        if np.array_equal(slots, np.arange(len(slots))):
-            return self.columns[:, : len(slots)], self.products[:, : len(slots)]
-        return self.columns[:, slots], self.products[:, slots]
+    def products(self, rows, slots):
+        """Return inner products of some columns with those in the slots."""
+        return self._side_by_side(self._products, self.correlation, rows, slots)
+
+    def _side_by_side(self, arrays, like, rows, slots):
+        """Return rows, a slice or indices, of the arrays side by side."""
+        out = np.empty((len(slots), len(like[rows])), like.dtype)
+        first = 0
+        for array in arrays:
+            end = first + array.shape[1]
+            inside = np.flatnonzero((slots >= first) & (slots < end))
+            if len(inside):
+                out[inside] = array.T[slots[inside] - first][:, rows]
+            first = end
+        return out.T
 
 
 class _Model:
@@ -197,8 +218,9 @@ class _Model:
         slots = self.gram.slot[self.active]
         order = np.argsort(slots)
         self.active, self.alpha = self.active[order], self.alpha[order]
-        self.columns, self.products = self.gram.taken(slots[order])
-        self.inner = self.products[self.active]
+        self.slots = slots[order]
+        self.columns = self.gram.columns(self.slots)
+        self.inner = self.gram.products(self.active, self.slots)
         self.cross = self.gram.correlation[self.active]
 
     def factor(self):
@@ -208,7 +230,7 @@ class _Model:
         if k == 0:
             self.root = self.sigma = np.empty((0, 0), self.inner.dtype)
             self.mu = np.empty((0, self.n_outputs), self.inner.dtype)
-            self.residual = self.gram.energy
+            residual = self.gram.energy
             log_det = 0.0
             prior = 0.0
         else:
@@ -223,26 +245,28 @@ class _Model:
             self.root = _inverse(factor).conj().T * units[:, None]
             self.sigma = np.ascontiguousarray(self.root @ self.root.conj().T)
             self.mu = beta * (self.sigma @ self.cross)
-            rest = self.gram.Y - self.columns @ self.mu
-            self.residual = float(_square(rest).sum())
+            residual = self.unexplained()
             prior = float(self.alpha @ _square(self.mu))
             log_det = (
                 2 * np.log(factor.diagonal().real).sum()
                 + np.log1p(beta / self.alpha).sum()
             )
         J = self.n_outputs * (log_det + self.dof * np.log(self.noise))
-        J += beta * self.residual + prior
+        J += beta * residual + prior
         self.evidence = log_evidence(J, self.dof, self.n_outputs, self.is_complex)
         self.score = self.evidence - self.penalty * k
-        diagonal = self.sigma.diagonal().real
-        self.effective = float(np.sum(1 - self.alpha * diagonal))
 
     def noise_steps(self):
         """Return the fixed-point step of the noise, and the EM step behind it."""
-        mean_square = self.residual / self.n_outputs
-        fixed = mean_square / max(self.dof - self.effective, 1e-3 * self.dof)
-        careful = (mean_square + self.noise * self.effective) / self.dof
+        mean_square = self.unexplained() / self.n_outputs
+        effective = float(np.sum(1 - self.alpha * self.sigma.diagonal().real))
+        fixed = mean_square / max(self.dof - effective, 1e-3 * self.dof)
+        careful = (mean_square + self.noise * effective) / self.dof
         return max(fixed, NOISE_FLOOR), max(careful, NOISE_FLOOR)
+
+    def unexplained(self):
+        """Return the squared residual of the mean."""
+        return float(_square(self.gram.Y - self.columns @ self.mu).sum())
 
     def settle(self, tol, max_sweeps):
         """Go to a local optimum of precisions and noise; only deletions, no additions.
@@ -255,11 +279,14 @@ class _Model:
         self.gather()
         self.factor()
         for _ in range(max_sweeps):
-            k = len(self.active)
-            deleted = np.zeros(k, bool)
+            score, before = self.score, self.noise
             change = 0.0
-            if k:
-                change = sweep(
+            for _ in range(SWEEPS):
+                k = len(self.active)
+                if k == 0:
+                    break
+                deleted = np.zeros(k, bool)
+                last = sweep(
                     self.sigma,
                     self.mu,
                     self.alpha,
@@ -268,25 +295,35 @@ class _Model:
                     np.empty(k, self.sigma.dtype),
                     deleted,
                 )
-            if deleted.any():
-                self.active = self.active[~deleted]
-                self.alpha = self.alpha[~deleted]
-                self.gather()
-            if change > 0.0:
-                self.factor()
+                change = max(change, last)
+                if deleted.any():
+                    self.shrink(~deleted)
+                if last < tol:
+                    break
             moved = 0.0
             if self.learn_noise:
-                before, score = self.noise, self.score
                 fixed, careful = self.noise_steps()
                 moved = abs(np.log(fixed / before))
                 if moved > 0.01 * tol:
                     self.noise = fixed
+            if change > 0.0 or self.noise != before:
+                self.factor()
+                if self.score < score and self.noise != before:
+                    self.noise = careful
                     self.factor()
-                    if self.score < score:
-                        self.noise = careful
-                        self.factor()
             if change < tol and moved < 0.1 * tol:
                 return
+
+    def shrink(self, keep):
+        """Forget active columns, whose rows and columns in the posterior are zero."""
+        keep = np.flatnonzero(keep)
+        self.active, self.alpha = self.active[keep], self.alpha[keep]
+        self.slots, self.cross = self.slots[keep], self.cross[keep]
+        self.columns = self.columns.T[keep].T
+        square = np.ix_(keep, keep)
+        self.inner = self.inner[square]
+        self.sigma = np.ascontiguousarray(self.sigma[square])
+        self.mu = np.ascontiguousarray(self.mu[keep])
 
     def released_score(self):
         """Return the score at the noise that fits, and that noise; change nothing."""
@@ -304,50 +341,77 @@ class _Model:
         beta = 1.0 / self.noise
         p = len(self.gram.correlation)
         s = np.full(p, beta)
-        q = self.gram.correlation
-        k = len(self.active)
-        if k:
-            q = q - self.products @ self.mu
-            trmm = blas.ztrmm if self.is_complex else blas.dtrmm
-            step = max(256, (1 << 18) // k)
-            # root is upper triangular up to its row scaling.
-            for i in range(0, p, step):
-                block = np.array(self.products[i : i + step], order="F")
+        square = np.empty(p)
+        trmm = blas.ztrmm if self.is_complex else blas.dtrmm
+        step = max(256, (1 << 18) // max(len(self.active), 1))
+        for i in range(0, p, step):
+            part = slice(i, i + step)
+            q = self.gram.correlation[part]
+            if len(self.active):
+                block = self.gram.products(part, self.slots)
+                q = q - block @ self.mu
+                # root is upper triangular up to its row scaling.
                 block = trmm(1.0, self.root, block, side=1, overwrite_b=1)
-                s[i : i + step] -= beta * beta * _square(block)
+                s[part] -= beta * beta * _square(block)
+            square[part] = beta * beta * _square(q) / self.n_outputs
         s[s < DEPENDENT * beta] = 0.0
         s[self.active] = 0.0
         s[self.gram.design.scale == 0] = 0.0
-        return s, beta * beta * _square(q) / self.n_outputs
+        return s, square
 
-    def propose(self, max_active, single):
+    def propose(self, max_active, single, least_gain):
         """Return columns that would raise the score, and their precisions.
 
         The best one, and others that do nearly as well and are nearly orthogonal to
-        those already taken: at most as many as are active, and at least four.
+        those already taken: at most as many as are active, and at least four. Those
+        whose products are known already come first. A column that would raise the
+        score by no more than ``least_gain`` is not worth it.
         """
         s, square = self.candidates()
         ratio = np.divide(square, s, out=np.zeros(len(s)), where=s > 0)
+        gain = ratio - 1 - np.log(np.maximum(ratio, 1.0))
+        per_unit = self.n_outputs * (1.0 if self.is_complex else 0.5)
+        worth = per_unit * gain > self.penalty + least_gain
+        above = np.flatnonzero(worth & (ratio > self.threshold * (1 + 1e-9)))
         room = max_active - len(self.active)
-        above = np.flatnonzero(ratio > self.threshold * (1 + 1e-9))
         if not len(above) or room <= 0:
-            return np.empty(0, np.intp), np.empty(0), None
+            return np.empty(0, np.intp), np.empty(0)
+        above = above[gain[above] >= 0.25 * gain[above].max()]
+        known = above[self.gram.slot[above] >= 0]
+        above = known if len(known) else above
         size = 1 if single else min(max(4, len(self.active)), room)
-        gain = ratio[above] - 1 - np.log(ratio[above])
-        above = above[gain >= 0.25 * gain.max()]
-        order = np.lexsort((above, -ratio[above]))[: 3 * size if size > 1 else 1]
-        best = above[order]
-        columns = self.gram.design.columns(best)
-        if len(best) > 1:
-            overlap = np.abs(columns.conj().T @ columns)
-            chosen = [0]
-            for i in range(1, len(best)):
-                if len(chosen) == size:
-                    break
-                if overlap[i, chosen].max() < 0.5:
-                    chosen.append(i)
-            best, columns = best[chosen], columns[:, chosen]
-        return best, s[best] ** 2 / (square[best] - s[best]), columns
+        best = above[np.lexsort((above, -ratio[above]))[: POOL if size > 1 else 1]]
+        if len(known):
+            chosen, _ = _spread(self.gram.columns(self.gram.slot[best]), size)
+        else:
+            columns = self.gram.design.columns(best)
+            chosen, ahead = _spread(columns, size)
+            spare = max(self.gram.Y.shape[0] // SHARE - self.gram.size, 0)
+            wanted = chosen + ahead[: min(AHEAD, spare)]
+            self.gram.add(best[wanted], columns[:, wanted])
+        best = best[chosen]
+        return best, s[best] ** 2 / (square[best] - s[best])
+
+
+def _spread(columns, size):
+    """Choose columns that overlap little, at most so many, in order.
+
+    Also return those that come next: not chosen, and not nearly the same as any that
+    comes before.
+    """
+    overlap = np.abs(columns.conj().T @ columns)
+    chosen, ahead = [0], []
+    to_chosen, to_any = overlap[0].copy(), overlap[0].copy()
+    for i in range(1, len(overlap)):
+        if len(chosen) < size and to_chosen[i] < SEPARATE:
+            chosen.append(i)
+            to_chosen = np.maximum(to_chosen, overlap[i])
+        elif to_any[i] < REDUNDANT:
+            ahead.append(i)
+        else:
+            continue
+        to_any = np.maximum(to_any, overlap[i])
+    return chosen, ahead
 
 
 def sequential(
@@ -425,11 +489,10 @@ def sequential(
         single = False
         while True:
             before = model.state()
-            new, alpha, columns = model.propose(max_active, single)
+            new, alpha = model.propose(max_active, single, tol)
             if not len(new):
                 converged = True
                 break
-            gram.add(new, columns)
             model.active = np.concatenate([model.active, new])
             model.alpha = np.concatenate([model.alpha, alpha])
             model.settle(tol, 20)

@@ -62,7 +62,7 @@ class KernelBasis:
             self.gamma_ = 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
         else:
             self.gamma_ = 1.0 / X.shape[1] if self.gamma == "auto" else self.gamma
-        return rows, self._kernel(X, X[rows])
+        return rows, self._kernel(X[rows], X).T
 
     def _kernel(self, X, centres):
         if callable(self.kernel):
