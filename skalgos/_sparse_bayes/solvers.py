@@ -1,4 +1,4 @@
-"""Sparse Bayesian learning: greedy from nothing, or iterative from everything.
+"""Sparse Bayesian learning, one column at a time, starting from nothing.
 
 The model, in units in which the columns of A and the responses have been standardised:
 
@@ -27,9 +27,6 @@ from scipy.stats import chi2
 
 # The noise variance stays above this share of the mean square of the responses.
 NOISE_FLOOR = 1e-12
-# The same where C itself is factored, whose condition is one over this: below, rounding
-# would show in the coefficients.
-DENSE_NOISE_FLOOR = 1e-7
 # Where the noise starts if it is to be learned.
 NOISE_START = 0.1
 # A column with less than this share of itself outside the active ones is not a
@@ -49,31 +46,131 @@ SEPARATE = 0.5
 # if they are chosen later.
 AHEAD = 20
 REDUNDANT = 0.95
-# That is done as long as all products take at most this share of the memory of the data.
+# That is done as long as all products take at most this share of the memory of X.
 SHARE = 32
 # Sweeps over the precisions between factorisations.
 SWEEPS = 3
 
 
-class Recovery(NamedTuple):
-    """Where a solver ended, in standardised units.
+class Covariance(NamedTuple):
+    """The posterior covariance of the active coefficients of an output.
 
-    ``mean`` (k, L), ``gamma`` and ``active`` (k,) describe the columns that are left.
-    The covariance of the active coefficients is ``root root^H`` if ``root`` is not
-    None, else ``G (I - W^H W) G`` with G the square roots of gamma on a diagonal and
-    ``W`` of shape (n, k).
+    It is ``root root^H`` if ``root``, of shape (k, k), is not None, else
+    ``G (I - W^H W) G`` with G the square roots of ``gamma`` on a diagonal and ``W`` of
+    shape (n, k).
+    """
+
+    gamma: np.ndarray
+    root: np.ndarray | None = None
+    W: np.ndarray | None = None
+
+    def scaled(self, units):
+        """Return it for coefficients multiplied by ``units``."""
+        root = None if self.root is None else units[:, None] * self.root
+        return Covariance(self.gamma * units**2, root, self.W)
+
+    def matrix(self):
+        """Return it, shape (k, k)."""
+        if self.root is not None:
+            return self.root @ self.root.conj().T
+        G = np.sqrt(self.gamma)
+        return G[:, None] * (np.eye(len(G)) - self.W.conj().T @ self.W) * G
+
+    def diagonal(self):
+        """Return the variances."""
+        if self.root is not None:
+            return _square(self.root)
+        return self.gamma * np.maximum(1.0 - _square(self.W.T), 0.0)
+
+    def variance_of(self, X):
+        """Return the variance of ``X coef`` for each row of active columns."""
+        if self.root is not None:
+            return _square(X @ self.root)
+        scaled = X * np.sqrt(self.gamma)
+        return np.maximum(_square(scaled) - _square(scaled @ self.W.T), 0.0)
+
+    def covariance_of(self, X):
+        """Return the covariance of ``X coef``; real data."""
+        if self.root is not None:
+            half = X @ self.root
+            return half @ half.T
+        scaled = X * np.sqrt(self.gamma)
+        half = scaled @ self.W.T
+        return scaled @ scaled.T - half @ half.T
+
+    def draw(self, normals):
+        """Turn standard normals (k, m) into deviations from the mean; real data."""
+        if self.root is not None:
+            return self.root @ normals
+        # The root of I - W^T W is I - W^T U (1 - sqrt(1 - S)) / S U^T W, with the
+        # eigenvalues S and eigenvectors U of W W^T.
+        S, U = np.linalg.eigh(self.W @ self.W.T)
+        S = np.clip(S, 0.0, 1.0)
+        share = 1.0 / (1.0 + np.sqrt(1.0 - S))
+        inner = U @ (share[:, None] * (U.T @ (self.W @ normals)))
+        return np.sqrt(self.gamma)[:, None] * (normals - self.W.T @ inner)
+
+
+class Recovery(NamedTuple):
+    """Where a solver ended.
+
+    ``mean`` (k, L) and ``gamma`` (k,) describe the columns that are left, ``active``.
+    There is one covariance for all outputs, or with correlated outputs one for each of
+    their combinations with the columns of ``rotation``, the orthonormal eigenvectors of
+    their covariance ``correlation`` (L, L).
     """
 
     active: np.ndarray
     mean: np.ndarray
     gamma: np.ndarray
-    root: np.ndarray | None
-    W: np.ndarray | None
+    covariances: tuple
     noise: float
     log_evidence: float
     scores: list
     n_iter: int
     converged: bool
+    correlation: np.ndarray | None = None
+    rotation: np.ndarray | None = None
+
+    def for_outputs(self, values):
+        """Turn what belongs to the covariances into what belongs to outputs.
+
+        Of one for all outputs there is one result; else the last axis is the outputs.
+        """
+        if self.rotation is None:
+            return values[0]
+        return np.tensordot(np.stack(values, -1), np.abs(self.rotation.T) ** 2, axes=1)
+
+    def draw(self, normals):
+        """Turn standard normals (k, L, m) into deviations from the mean; real data."""
+        k, L, m = normals.shape
+        if self.rotation is None:
+            flat = self.covariances[0].draw(normals.reshape(k, L * m))
+            return flat.reshape(k, L, m)
+        drawn = [c.draw(normals[:, i]) for i, c in enumerate(self.covariances)]
+        return np.einsum("ti,ikm->ktm", self.rotation, np.stack(drawn))
+
+
+class GammaPrior(NamedTuple):
+    """A Gamma prior of a precision: ``shape ln(precision) - rate precision``."""
+
+    shape: float = 0.0
+    rate: float = 0.0
+
+    def log_density(self, variances):
+        """Return the sum over precisions, up to a constant."""
+        if self == (0.0, 0.0):
+            return 0.0
+        variances = np.asarray(variances)
+        return -float(np.sum(self.shape * np.log(variances) + self.rate / variances))
+
+    def counts(self, n_outputs, is_complex):
+        """Return by what it adds to degrees of freedom and squares of each output."""
+        half = n_outputs * (1.0 if is_complex else 0.5)
+        return self.shape / half, self.rate / half
+
+
+FLAT = GammaPrior()
 
 
 def log_evidence(J, dof, n_outputs, is_complex):
@@ -93,6 +190,26 @@ def universal_threshold(n_columns, n_outputs, is_complex, expected_false_inclusi
     freedom = n_outputs * (2 if is_complex else 1)
     share = min(expected_false_inclusions / max(n_columns, 1), 1.0)
     return max(1.0, float(chi2.isf(share, freedom)) / freedom)
+
+
+def noise_steps(mean_square, noise, effective, dof, prior, floor=NOISE_FLOOR):
+    """Return the fixed-point step of the noise variance, and the step of EM.
+
+    Parameters
+    ----------
+    mean_square : float
+        The squared residual of the posterior mean, for each output.
+    noise : float
+    effective : float
+        The sum of ``gamma s``.
+    dof : float
+    prior : tuple of float
+        What the prior adds to the degrees of freedom and to the squares.
+    floor : float
+    """
+    rest, counted = mean_square + prior[1], dof + prior[0]
+    fixed = rest / max(counted - effective, 1e-3 * counted)
+    return max(fixed, floor), max((rest + noise * effective) / counted, floor)
 
 
 def _cholesky(matrix):
@@ -187,7 +304,7 @@ class Gram:
 class _Model:
     """The active columns, and their posterior."""
 
-    def __init__(self, gram, dof, threshold, noise, learn_noise):
+    def __init__(self, gram, dof, threshold, noise, learn_noise, noise_prior=FLAT):
         self.gram = gram
         self.dof = dof
         self.threshold = threshold
@@ -197,6 +314,7 @@ class _Model:
         self.alpha = np.empty(0)
         self.noise = noise
         self.learn_noise = learn_noise
+        self.noise_prior = noise_prior
         # What a column must add to the evidence to be let in by the threshold.
         per_column = threshold - 1 - np.log(threshold)
         self.penalty = self.n_outputs * per_column * (1.0 if self.is_complex else 0.5)
@@ -255,14 +373,18 @@ class _Model:
         J += beta * residual + prior
         self.evidence = log_evidence(J, self.dof, self.n_outputs, self.is_complex)
         self.score = self.evidence - self.penalty * k
+        self.score += self.noise_prior.log_density(self.noise)
 
     def noise_steps(self):
         """Return the fixed-point step of the noise, and the EM step behind it."""
-        mean_square = self.unexplained() / self.n_outputs
         effective = float(np.sum(1 - self.alpha * self.sigma.diagonal().real))
-        fixed = mean_square / max(self.dof - effective, 1e-3 * self.dof)
-        careful = (mean_square + self.noise * effective) / self.dof
-        return max(fixed, NOISE_FLOOR), max(careful, NOISE_FLOOR)
+        return noise_steps(
+            self.unexplained() / self.n_outputs,
+            self.noise,
+            effective,
+            self.dof,
+            self.noise_prior.counts(self.n_outputs, self.is_complex),
+        )
 
     def unexplained(self):
         """Return the squared residual of the mean."""
@@ -424,6 +546,7 @@ def sequential(
     max_active,
     max_iter,
     tol,
+    noise_prior=FLAT,
     start=None,
     lookahead=False,
     on_round=None,
@@ -448,6 +571,7 @@ def sequential(
         The largest number of rounds.
     tol : float
         A round settles when no log precision changes by more.
+    noise_prior : GammaPrior
     start : (active, gamma) or None
     lookahead : bool
         With a noise variance that is not learned: watch the score that there would
@@ -460,7 +584,7 @@ def sequential(
     -------
     recovery : Recovery
     """
-    model = _Model(gram, dof, threshold, noise, learn_noise)
+    model = _Model(gram, dof, threshold, noise, learn_noise, noise_prior)
     if start is not None and len(start[0]):
         gram.add(start[0])
         model.active, model.alpha = start[0].copy(), 1.0 / start[1]
@@ -474,8 +598,7 @@ def sequential(
             model.active,
             model.mu,
             1.0 / model.alpha,
-            model.root,
-            None,
+            (Covariance(1.0 / model.alpha, model.root),),
             model.noise,
             model.evidence,
             scores,
@@ -530,7 +653,16 @@ def sequential(
 
 
 def noise_starts(
-    gram, *, n_starts, dof, threshold, max_active, max_iter, tol, on_round=None
+    gram,
+    *,
+    n_starts,
+    dof,
+    threshold,
+    max_active,
+    max_iter,
+    tol,
+    noise_prior=FLAT,
+    on_round=None,
 ):
     """Run :func:`sequential` from several frozen noise variances, and keep the best.
 
@@ -545,7 +677,7 @@ def noise_starts(
     gram : Gram
         Its columns are shared by all starts.
     n_starts : int
-    dof, threshold, max_active, max_iter, tol, on_round :
+    dof, threshold, max_active, max_iter, tol, noise_prior, on_round :
         As in :func:`sequential`.
 
     Returns
@@ -565,6 +697,7 @@ def noise_starts(
         return watched_end
 
     common = {"dof": dof, "threshold": threshold, "max_iter": max_iter}
+    common["noise_prior"] = noise_prior
     common |= {"on_round": None if on_round is None else watched}
     best = None
     for i in range(n_starts):
@@ -595,199 +728,3 @@ def noise_starts(
         if best is None or run.scores[-1] > best.scores[-1]:
             best = run
     return best
-
-
-# ---- iterative -----------------------------------------------------------------------
-class _Everything:
-    """The columns that are left of all, and their posterior under given variances.
-
-    C is factored if more columns are left than rows, and the k x k matrix
-    ``I + G A^H A G / sigma^2`` with G the square roots of gamma if not. Which one is
-    decided again after each pruning.
-    """
-
-    def __init__(self, design, Y, dof, active):
-        self.design = design
-        self.Y = Y
-        self.dof = dof
-        self.n, self.n_outputs = Y.shape
-        self.active = active
-        self.dense = not hasattr(design.X, "toarray")
-        self.inner = None
-        self.A = design.columns(active) if self.dense else None
-        self._prepare()
-
-    def _prepare(self):
-        if self.inner is None and len(self.active) < self.n:
-            if self.A is None:
-                self.A = self.design.columns(self.active)
-            self.inner = self.A.conj().T @ self.A
-            self.cross = self.A.conj().T @ self.Y
-
-    def restrict(self, keep):
-        self.active = self.active[keep]
-        if self.A is not None:
-            self.A = np.asfortranarray(self.A[:, keep])
-        if self.inner is not None:
-            self.inner = self.inner[np.ix_(keep, keep)]
-            self.cross = self.cross[keep]
-        self._prepare()
-
-    def _blocks(self):
-        """Yield slices and columns; sparse data become dense a block at a time."""
-        if self.A is not None:
-            yield slice(None), self.A
-            return
-        for part in self.design._parts(np.arange(len(self.active))):
-            yield slice(part[0], part[-1] + 1), self.design.columns(self.active[part])
-
-    def posterior(self, gamma, noise):
-        """Set the mean, the diagonal of the covariance, s, and what follows."""
-        self.gamma, self.noise = gamma, noise
-        if self.inner is not None:
-            self._small(gamma, noise)
-        else:
-            self._large(gamma, noise)
-        J = self.n_outputs * (self.log_det + self.dof * np.log(noise)) + self.fit
-        self.evidence = log_evidence(
-            J, self.dof, self.n_outputs, self.design.dtype == np.complex128
-        )
-
-    def _small(self, gamma, noise):
-        root = np.sqrt(gamma)
-        k = len(gamma)
-        B = (root[:, None] / noise) * self.inner * root
-        B[np.diag_indices(k)] += 1.0
-        factor = _cholesky(B)
-        self.factor_inverse = _inverse(factor)
-        inverse = self.factor_inverse
-        diagonal = _square(inverse.conj().T)
-        self.variance = gamma * diagonal
-        self.s = (1.0 - diagonal) / gamma
-        scaled = root[:, None] * self.cross / noise
-        self.mean = root[:, None] * (inverse.conj().T @ (inverse @ scaled))
-        rest = self.Y - self.A @ self.mean
-        self.residual = float(_square(rest).sum())
-        self.effective = float(np.sum(1.0 - diagonal))
-        self.log_det = 2 * float(np.log(factor.diagonal().real).sum())
-        self.fit = self.residual / noise + float(_square(self.mean) @ (1 / gamma))
-
-    def _large(self, gamma, noise):
-        C = np.zeros((self.n, self.n), self.design.dtype)
-        for part, block in self._blocks():
-            C += (block * (gamma[part] / noise)) @ block.conj().T
-        C[np.diag_indices(self.n)] += 1.0
-        factor = _cholesky(C)
-        inverse = _inverse(factor) / np.sqrt(noise)
-        self.rotation = inverse
-        z = inverse @ self.Y
-        k = len(gamma)
-        q = np.empty((k, self.n_outputs), self.Y.dtype)
-        self.s = np.empty(k)
-        for part, block in self._blocks():
-            V = inverse @ block
-            q[part] = V.conj().T @ z
-            self.s[part] = _square(V.T)
-        self.mean = gamma[:, None] * q
-        self.variance = gamma * np.maximum(1.0 - gamma * self.s, 0.0)
-        rest = noise * (inverse.conj().T @ z)
-        self.residual = float(_square(rest).sum())
-        self.effective = float(gamma @ self.s)
-        self.log_det = 2 * float(np.log(factor.diagonal().real).sum())
-        self.fit = float(_square(z).sum())
-
-    def covariance(self):
-        """Return ``root, None`` or ``None, W`` as :class:`Recovery` has them."""
-        root = np.sqrt(self.gamma)
-        if self.inner is not None:
-            return root[:, None] * self.factor_inverse.conj().T, None
-        W = np.empty((self.n, len(root)), self.design.dtype)
-        for part, block in self._blocks():
-            W[:, part] = self.rotation @ block * root[part]
-        return None, W
-
-
-def iterative(
-    design,
-    Y,
-    *,
-    prior,
-    active,
-    update,
-    dof,
-    noise,
-    learn_noise,
-    max_iter,
-    tol,
-    prune_tol,
-    on_round=None,
-):
-    """Start with all columns, and let the variances of most go to zero.
-
-    Parameters
-    ----------
-    design : Design
-    Y : ndarray of shape (n, L)
-    prior : Free, Tied or Separable
-        The variances of the active columns; changed in place.
-    active : ndarray of int
-    update : {"em", "mm", "mackay"}
-        "em" and "mm" never lower the evidence, "mackay" promises nothing.
-    dof, noise, learn_noise, max_iter, on_round :
-        As in :func:`sequential`.
-    tol : float
-        Stop when the variances change by a smaller share of them.
-    prune_tol : float
-        Only variances below this share of the largest are dropped.
-
-    Returns
-    -------
-    recovery : Recovery
-    """
-    model = _Everything(design, Y, dof, active)
-    gamma = prior.gamma
-    model.posterior(gamma, noise)
-    scores, n_iter, converged = [model.evidence], 0, False
-
-    def recovery():
-        root, W = model.covariance()
-        return Recovery(
-            model.active,
-            model.mean,
-            model.gamma,
-            root,
-            W,
-            model.noise,
-            model.evidence,
-            scores,
-            n_iter,
-            converged,
-        )
-
-    while n_iter < max_iter and len(gamma):
-        end = None if on_round is None else on_round()
-        n_iter += 1
-        square = _square(model.mean) / model.n_outputs
-        prior.step(update, square, model.variance, model.s)
-        if learn_noise:
-            share = model.residual / model.n_outputs
-            fixed = share / max(dof - model.effective, 1e-3 * dof)
-            if update == "em":
-                fixed = (share + noise * model.effective) / dof
-            elif update == "mm":
-                # The bound that "mm" lowers, lowered in the noise variance too.
-                fixed = np.sqrt(noise * fixed)
-            noise = max(fixed, DENSE_NOISE_FLOOR)
-        new = prior.gamma
-        change = np.linalg.norm(new - gamma) / max(np.linalg.norm(new), 1e-300)
-        keep = prior.prune(prune_tol, gamma, square, model.s)
-        if not keep.all():
-            model.restrict(keep)
-        gamma = prior.gamma
-        model.posterior(gamma, noise)
-        scores.append(model.evidence)
-        converged = bool(change < tol)
-        if (end is not None and end(recovery)) or converged:
-            break
-    converged |= not len(gamma)
-    return recovery()
