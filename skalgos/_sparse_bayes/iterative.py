@@ -203,7 +203,7 @@ class _Everything:
     def correlate(self, kind):
         """Take the step of EM for the covariance between outputs."""
         mean = np.hstack([part.mean for part in self.parts])
-        M = (mean.T / self.gamma) @ mean.conj()
+        M = (mean.conj().T / self.gamma) @ mean
         M[np.diag_indices(self.n_outputs)] += [
             float(np.sum(part.variance / self.gamma)) for part in self.parts
         ]
@@ -227,7 +227,7 @@ class _Everything:
             rotation = self.rotation
             mean = mean @ rotation.conj().T
             unit = np.trace(self.correlation).real / self.n_outputs
-            correlation, gamma = self.correlation / unit, gamma * unit
+            correlation, gamma = self.correlation.conj() / unit, gamma * unit
         return Recovery(
             active,
             mean,

@@ -295,9 +295,11 @@ def recover(design, Y, settings, *, start=None, start_noise=None, on_round=None)
         variance_prior=settings.variance_prior._replace(
             rate=settings.variance_prior.rate * dof
         ),
-        correlation=settings.correlation,
+        correlation=settings.correlation if n_outputs > 1 else None,
         **common,
     )
+    if settings.correlation is not None and n_outputs == 1:
+        found = found._replace(correlation=np.ones((1, 1)))
     return solution(found)
 
 
@@ -311,13 +313,14 @@ def _nothing(design, Y, settings, dof, is_complex):
     n_outputs = Y.shape[1]
     correlation = rotation = None
     if settings.correlation is not None:
-        correlation = rotation = np.eye(n_outputs)
+        correlation = np.eye(n_outputs)
+        rotation = correlation if n_outputs > 1 else None
     covariance = Covariance(np.empty(0), np.empty((0, 0), design.dtype))
     return Recovery(
         np.empty(0, np.intp),
         np.empty((0, n_outputs), Y.dtype),
         np.empty(0),
-        (covariance,) * (1 if correlation is None else n_outputs),
+        (covariance,) * (1 if rotation is None else n_outputs),
         noise,
         evidence,
         np.array([evidence]),

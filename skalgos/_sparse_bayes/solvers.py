@@ -652,6 +652,30 @@ def sequential(
     return recovery()
 
 
+class Watch:
+    """Remembers over several runs whether a callback asked to stop.
+
+    Parameters
+    ----------
+    on_round : callable or None
+        As in :func:`sequential`; ``self.on_round`` is what to hand to the runs.
+    """
+
+    def __init__(self, on_round):
+        self._on_round = on_round
+        self.stopped = False
+        self.on_round = None if on_round is None else self._watched
+
+    def _watched(self):
+        end = self._on_round()
+
+        def watched_end(recovery):
+            self.stopped = self.stopped or bool(end is not None and end(recovery))
+            return self.stopped
+
+        return watched_end
+
+
 def noise_starts(
     gram,
     *,
@@ -684,24 +708,13 @@ def noise_starts(
     -------
     recovery : Recovery
     """
-    stopped = False
-
-    def watched():
-        end = on_round()
-
-        def watched_end(recovery):
-            nonlocal stopped
-            stopped = stopped or bool(end(recovery))
-            return stopped
-
-        return watched_end
-
+    watch = Watch(on_round)
     common = {"dof": dof, "threshold": threshold, "max_iter": max_iter}
     common["noise_prior"] = noise_prior
-    common |= {"on_round": None if on_round is None else watched}
+    common["on_round"] = watch.on_round
     best = None
     for i in range(n_starts):
-        if stopped:
+        if watch.stopped:
             break
         noise = NOISE_START * 10.0**-i
         start = None

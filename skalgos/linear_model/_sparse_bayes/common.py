@@ -132,4 +132,4 @@ def _for_each_target(values, mean, ndim):
     values = values.astype(mean.dtype)
     if mean.ndim == 2 and values.ndim == ndim:
         return np.repeat(values[..., None], mean.shape[1], axis=-1)
-    return values if mean.ndim == 2 or values.ndim == ndim else values[..., 0]
+    return values

@@ -241,7 +241,7 @@ def sparse_bayes(
         coef if Y.ndim == 2 else coef[:, 0],
         np.sort(found.active),
         prior,
-        variance if Y.ndim == 2 or variance.ndim == 1 else variance[:, 0],
+        variance,
         found.noise,
         found.log_evidence,
         found.scores,
