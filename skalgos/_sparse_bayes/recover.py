@@ -47,7 +47,7 @@ class Settings(NamedTuple):
     max_active: int | None = None
     max_iter: int = 1000
     tol: float = 1e-3
-    prune_tol: float = 1e-4
+    prune_tol: float = 1e-5
 
 
 def make_settings(

@@ -87,7 +87,7 @@ def sparse_bayes(
     lambda_2: float = 0.0,
     max_iter: int = 1000,
     tol: float = 1e-3,
-    prune_tol: float = 1e-4,
+    prune_tol: float = 1e-5,
     max_active: int | None = None,
 ) -> SparseBayesResult:
     """Recover a sparse X from ``Y = A X + noise``, for real or complex numbers.
@@ -145,7 +145,7 @@ def sparse_bayes(
     tol : float, default=1e-3
         Stop when prior variances change by a smaller share.
 
-    prune_tol : float, default=1e-4
+    prune_tol : float, default=1e-5
         Below which share of the largest a prior variance may be dropped.
 
     max_active : int, default=None

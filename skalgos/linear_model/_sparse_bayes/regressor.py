@@ -87,7 +87,9 @@ class SparseBayesRegressor(
         Whether the coefficients of a feature are correlated between targets: "full" by
         a covariance that all features share, "ar1" by a correlation that falls off as a
         power of the distance between targets, for targets in the order of time. It is
-        learned. None is no correlation.
+        learned, which asks for a noise variance that is known, or held by ``alpha_1``
+        and ``alpha_2``, if there are more features than samples. None is no
+        correlation.
 
     fit_intercept : bool, default=True
         Whether to fit an intercept; its uncertainty is part of predictions.
@@ -113,7 +115,7 @@ class SparseBayesRegressor(
         Stop when no logarithm of a prior variance ("sequential"), or the vector of
         prior variances as a whole, changes by more.
 
-    prune_tol : float, default=1e-4
+    prune_tol : float, default=1e-5
         Prior variances below this share of the largest are dropped, if the evidence
         does not speak for them. Not used by "sequential".
 
@@ -273,7 +275,7 @@ class SparseBayesRegressor(
         lambda_2=0.0,
         max_iter=1000,
         tol=1e-3,
-        prune_tol=1e-4,
+        prune_tol=1e-5,
         max_features=None,
         warm_start=False,
     ):
