@@ -6,8 +6,8 @@ import warnings
 from functools import reduce
 
 import numpy as np
-from fastrvm import RVR as FastRVR
 import pywt
+from fastrvm import RVR as FastRVR
 from harness import Bench, Group, peak_memory, script
 from mne.inverse_sparse._gamma_map import _gamma_map_opt
 from scipy.fft import idct
@@ -89,7 +89,7 @@ GROUPS = {
     "scale": Group(
         "Large problems",
         "One fit each. CPU time of one thread, and the largest extra memory in a fit "
-        "of its own, beside the limit: 8 (3 k + 20) bytes for each feature, or 0.19 GB.",
+        "of its own, beside the limit: 8 (3 k + 20) bytes a feature, or 0.19 GB.",
         peer="limit",
     ),
 }

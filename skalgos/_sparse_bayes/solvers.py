@@ -508,7 +508,8 @@ class _Model:
         else:
             columns = self.gram.design.columns(best)
             chosen, ahead = _spread(columns, size)
-            spare = max(self.gram.Y.shape[0] // SHARE - self.gram.size, 0)
+            # By the weight of the rows: as many as if they were repeated.
+            spare = max(int(self.dof) // SHARE - self.gram.size, 0)
             wanted = chosen + ahead[: min(AHEAD, spare)]
             self.gram.add(best[wanted], columns[:, wanted])
         best = best[chosen]
