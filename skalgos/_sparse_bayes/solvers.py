@@ -500,6 +500,9 @@ class _Model:
             return np.empty(0, np.intp), np.empty(0)
         above = above[gain[above] >= 0.25 * gain[above].max()]
         known = above[self.gram.slot[above] >= 0]
+        if not self.learn_noise:
+            # Rounds are counted there: each must take the best that there is.
+            known = known[:0]
         above = known if len(known) else above
         size = 1 if single else min(max(4, len(self.active)), room)
         best = above[np.lexsort((above, -ratio[above]))[: POOL if size > 1 else 1]]
