@@ -66,8 +66,8 @@ VARIANTS = {
         {"inclusion_threshold": 1.0, "class_weight": "balanced", "n_jobs": 2},
     ],
     "SparseBayesRegressor": [
-        {"algorithm": "em"},
-        {"algorithm": "mm"},
+        {"algorithm": "em", "output_correlation": "ar1"},
+        {"algorithm": "mm", "alpha_1": 1e-3, "lambda_2": 1e-6},
         {"algorithm": "mackay"},
         {"coupling": 0.5},
         {"fit_intercept": False, "inclusion_threshold": 1.0},

@@ -223,12 +223,11 @@ def separate(
     while n_iter < max_iter:
         end = None if on_round is None else on_round()
         n_iter += 1
-        new, alpha, block = model.propose(most, single)
+        new, alpha = model.propose(most, single, 0.0)
         trial = model
         before = np.zeros(X.shape[1])
         before[model.active] = model.alpha * design.norms[model.active] ** 2
         if len(new):
-            trial.gram.add(new, block)
             trial.active = np.concatenate([trial.active, new])
             trial.alpha = np.concatenate([trial.alpha, alpha])
         trial.settle(tol, 3)

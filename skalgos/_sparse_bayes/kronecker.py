@@ -19,9 +19,14 @@ from typing import NamedTuple
 import numpy as np
 
 from skalgos._sparse_bayes.priors import Separable, neighbours, outer
-from skalgos._sparse_bayes.solvers import NOISE_FLOOR, NOISE_START, log_evidence
+from skalgos._sparse_bayes.solvers import (
+    NOISE_FLOOR,
+    NOISE_START,
+    Watch,
+    log_evidence,
+)
 
-# How many iterations of the heuristic step come before those of "mm".
+# How many iterations of a head start come first, at most.
 HEAD_START = 30
 # What a column of a factor may lower the cost by and still be dropped. It is part of
 # the score, which therefore never falls.
@@ -153,6 +158,7 @@ def kronecker(
     max_iter,
     tol,
     prune_tol,
+    head_start=None,
     on_iteration=None,
 ):
     """Recover a sparse tensor from its Kronecker-structured measurements.
@@ -163,9 +169,9 @@ def kronecker(
     Y : ndarray of shape (M_1, ..., M_I, L)
     prior : Separable
         Changed in place.
-    m_step : {"auto", "am", "mm", "svd", "kl"}
-        "auto" is "kl" at first and "mm" then. A step of "svd" or "kl" that lowers the
-        evidence is taken back, and one of "mm" put in its place.
+    m_step : {"am", "mm", "svd", "kl"}
+        A step of "svd" or "kl" that lowers the evidence is taken back, and one of "mm"
+        put in its place.
     noise : float
         The noise variance, or where it starts.
     learn_noise : bool
@@ -174,6 +180,9 @@ def kronecker(
         Stop when the variances change by a smaller share.
     prune_tol : float
         Variances of a factor below this share of its largest are dropped.
+    head_start : {"svd", "kl"} or None
+        The step of some iterations that come first, in which nothing is taken back or
+        dropped. Scores begin after them.
     on_iteration : callable or None
         As ``on_round`` of :func:`skalgos._sparse_bayes.solvers.sequential`.
 
@@ -192,7 +201,7 @@ def kronecker(
 
     gamma = prior.gamma
     state = problem.posterior(prior.margins, noise)
-    ahead = all(C is None for C in prior.couplings)
+    ahead = head_start is not None
     n_columns = sum(len(a) for a in active)
     scores, converged, n_iter = [evidence(state[2] + PRICE * n_columns)], False, 0
 
@@ -216,9 +225,7 @@ def kronecker(
         q, s, J, residual, effective = state
         square = gamma**2 * (_power(q) @ np.full(n_outputs, 1.0 / n_outputs))
         variance = np.maximum(gamma - gamma**2 * s, 0.0)
-        step = m_step
-        if m_step == "auto":
-            step = "kl" if ahead else "mm"
+        step = head_start if ahead else m_step
         before = prior.factors, gamma, noise
         for step_taken in (step, "mm"):
             prior.step("em" if step_taken == "am" else step_taken, square, variance, s)
@@ -233,15 +240,16 @@ def kronecker(
                 noise = max(noise, NOISE_FLOOR)
             new = prior.gamma
             after = problem.posterior(prior.margins, noise)
-            if step_taken not in HEURISTIC or after[2] <= J:
+            if ahead or step_taken not in HEURISTIC or after[2] <= J:
                 break
             prior.factors, noise = before[0], before[2]
         state, gamma = after, new
         change = np.linalg.norm(new - before[1]) / max(np.linalg.norm(new), 1e-300)
         finished = change < tol
-        if step_taken in HEURISTIC and m_step == "auto":
+        if ahead:
             ahead = n_iter < HEAD_START and not finished
             finished = False
+            scores.clear()
         else:
             unpruned = prior.factors, prior.couplings
             for share in (1.0, 0.1):
@@ -303,8 +311,11 @@ class Factors:
         ]
         self.coupling = coupling
 
-    def recover(self, Y, *, noise_variance, on_iteration=None, **settings):
+    def recover(self, Y, *, m_step, noise_variance, on_iteration=None, **settings):
         """Solve for measurements of shape (M_1, ..., M_I, L), in their own units.
+
+        With ``m_step="auto"`` from a head start of each heuristic, of which the one
+        that ends with the larger score is returned; with a coupling "mm" alone.
 
         Returns
         -------
@@ -350,17 +361,31 @@ class Factors:
             end = on_iteration()
             return lambda recovery: end(lambda: outward(recovery()))
 
-        found = outward(
-            kronecker(
+        watch = Watch(None if on_iteration is None else wrapped)
+        starts = [None]
+        if m_step == "auto":
+            m_step = "mm"
+            # They know no couplings, and are the same for one factor.
+            if couplings is None:
+                starts = HEURISTIC if len(self.units) > 1 else HEURISTIC[:1]
+        found = None
+        for head_start in starts:
+            run = kronecker(
                 self.units,
                 Y / scale,
                 prior=starting_prior(self.units, couplings),
+                m_step=m_step,
                 noise=noise,
                 learn_noise=noise_variance is None,
-                on_iteration=None if on_iteration is None else wrapped,
+                head_start=head_start,
+                on_iteration=watch.on_round,
                 **settings,
             )
-        )
+            if found is None or run.scores[-1] > found.scores[-1]:
+                found = run
+            if watch.stopped:
+                break
+        found = outward(found)
         coef.reshape(*self.columns, -1)[np.ix_(*found.active)] = found.mean.reshape(
             *[len(a) for a in found.active], n_outputs
         )

@@ -50,14 +50,20 @@ class Free:
     def __init__(self, gamma):
         self.gamma = gamma
 
-    def step(self, update, square, variance, s):
-        """Update from the mean of |mu|^2, the posterior variances, and s."""
+    def step(self, update, square, variance, s, counts=(0.0, 0.0)):
+        """Update from the mean of |mu|^2, the posterior variances, and s.
+
+        ``counts`` is what a prior of the precisions adds to how often each column
+        counts, and to its squares.
+        """
+        square = square + counts[1]
         if update == "em":
-            self.gamma = square + variance
+            self.gamma = (square + variance) / (1.0 + counts[0])
         elif update == "mm":
-            self.gamma = np.sqrt(_ratio(square, s))
+            slope = s + _ratio(np.full_like(s, counts[0]), self.gamma)
+            self.gamma = np.sqrt(_ratio(square, slope))
         else:
-            self.gamma = _ratio(square, self.gamma * s)
+            self.gamma = _ratio(square, self.gamma * s + counts[0])
 
     def prune(self, tol, gamma, square, s):
         """Forget variances that vanish, and return which are left.
@@ -97,22 +103,28 @@ class Tied:
     def gamma(self):
         return self.C @ self.g
 
-    def step(self, update, square, variance, s):
-        """Update from the mean of |mu|^2, the posterior variances, and s."""
+    def step(self, update, square, variance, s, counts=(0.0, 0.0)):
+        """Update from the mean of |mu|^2, the posterior variances, s, and a prior."""
         C, g = self.C, self.g
+        square = square + counts[1]
         if self.partition:
-            sizes = C.T @ np.ones(C.shape[0])
+            u = self.gamma
             if update == "em":
-                self.g = (C.T @ (square + variance)) / sizes
+                sizes = C.T @ np.ones(C.shape[0])
+                self.g = (C.T @ (square + variance)) / (sizes * (1.0 + counts[0]))
             elif update == "mm":
-                self.g = np.sqrt(_ratio(C.T @ square, C.T @ s))
+                slope = s + _ratio(np.full_like(s, counts[0]), u)
+                self.g = np.sqrt(_ratio(C.T @ square, C.T @ slope))
             else:
-                self.g = _ratio(C.T @ square, C.T @ (self.gamma * s))
+                self.g = _ratio(C.T @ square, C.T @ (u * s + counts[0]))
             return
         num = square + variance if update == "em" else square
         for _ in range(INNER_STEPS):
             u = C @ g
-            den = _ratio(np.ones_like(u), u) if update == "em" else s
+            inverse = _ratio(np.ones_like(u), u)
+            den = inverse * (1.0 + counts[0])
+            if update == "mm":
+                den = s + inverse * counts[0]
             g = g * np.sqrt(_ratio(C.T @ _over_square(num, u), C.T @ den))
         self.g = g
 
@@ -170,7 +182,7 @@ class Separable:
     def gamma(self):
         return outer(self.margins)
 
-    def step(self, update, square, variance, s):
+    def step(self, update, square, variance, s, counts=(0.0, 0.0)):
         """Update; flat arguments, in the order of ``gamma``.
 
         Beyond "em" and "mm": "svd", the nonnegative rank-one tensor that is closest to
@@ -178,12 +190,17 @@ class Separable:
         ignore couplings.
         """
         shape = tuple(len(u) for u in self.margins)
+        square = square + counts[1]
         if update == "mm":
-            self._alternate(square.reshape(shape), s.reshape(shape), INNER_STEPS, 1e-3)
+            slope = s
+            if counts[0]:
+                slope = s + _ratio(np.full_like(s, counts[0]), self.gamma)
+            square, slope = square.reshape(shape), slope.reshape(shape)
+            self._alternate(square, slope, INNER_STEPS, 1e-3)
         else:
             total = (square + variance).reshape(shape)
             if update == "em":
-                self._alternate(total, 1, 100, 1e-6)
+                self._alternate(total, 1.0 + counts[0], 100, 1e-6)
             elif update == "kl":
                 self.factors = _product_of_sums(total)
             else:

@@ -5,11 +5,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from skalgos._sparse_bayes.iterative import iterative
 from skalgos._sparse_bayes.priors import Free, Separable, Tied, neighbours
 from skalgos._sparse_bayes.solvers import (
     NOISE_START,
+    Covariance,
+    GammaPrior,
     Gram,
-    iterative,
+    Recovery,
     log_evidence,
     noise_starts,
     sequential,
@@ -26,7 +29,8 @@ class Settings(NamedTuple):
     """What to run: the parameters of the estimators and functions, validated.
 
     ``membership`` is None or a sparse matrix (p, m), ``shape`` None or a tuple,
-    ``coupling`` None, or a strength for each axis of ``shape``.
+    ``coupling`` None, or a strength for each axis of ``shape``. The two priors are of
+    precisions in units in which columns and responses have variance one.
     """
 
     algorithm: str
@@ -37,68 +41,13 @@ class Settings(NamedTuple):
     membership: sparse.csr_array | None = None
     shape: tuple | None = None
     coupling: tuple | None = None
+    correlation: str | None = None
+    noise_prior: GammaPrior = GammaPrior()
+    variance_prior: GammaPrior = GammaPrior()
     max_active: int | None = None
     max_iter: int = 1000
     tol: float = 1e-3
-    prune_tol: float = 1e-4
-
-
-class Solution(NamedTuple):
-    """A recovery in the units of the data.
-
-    ``mean`` has shape (k, L). The covariance is that of ``Recovery``, in these units.
-    """
-
-    active: np.ndarray
-    mean: np.ndarray
-    gamma: np.ndarray
-    root: np.ndarray | None
-    W: np.ndarray | None
-    noise: float
-    log_evidence: float
-    scores: np.ndarray
-    n_iter: int
-    converged: bool
-
-    def variance_of(self, X):
-        """Return the prior-to-posterior variance of ``X coef`` for rows of active X."""
-        if self.root is not None:
-            return _row_squares(X @ self.root)
-        scaled = X * np.sqrt(self.gamma)
-        return np.maximum(_row_squares(scaled) - _row_squares(scaled @ self.W.T), 0.0)
-
-    def covariance_of(self, X):
-        """Return the covariance of ``X coef`` for rows of active X; real data."""
-        if self.root is not None:
-            half = X @ self.root
-            return half @ half.T
-        scaled = X * np.sqrt(self.gamma)
-        half = scaled @ self.W.T
-        return scaled @ scaled.T - half @ half.T
-
-    def covariance(self):
-        """Return the covariance of the active coefficients."""
-        if self.root is not None:
-            return self.root @ self.root.conj().T
-        G = np.sqrt(self.gamma)
-        middle = np.eye(len(G)) - self.W.conj().T @ self.W
-        return G[:, None] * middle * G
-
-    def draw(self, normals):
-        """Turn standard normals (k, m) into deviations from the mean; real data."""
-        if self.root is not None:
-            return self.root @ normals
-        # The root of I - W^T W is I - W^T U (1 - sqrt(1 - S)) / S U^T W, with the
-        # eigenvalues S and eigenvectors U of W W^T.
-        S, U = np.linalg.eigh(self.W @ self.W.T)
-        S = np.clip(S, 0.0, 1.0)
-        share = 1.0 / (1.0 + np.sqrt(1.0 - S))
-        inner = U @ (share[:, None] * (U.T @ (self.W @ normals)))
-        return np.sqrt(self.gamma)[:, None] * (normals - self.W.T @ inner)
-
-
-def _row_squares(values):
-    return np.einsum("ij,ij->i", values, values.conj()).real
+    prune_tol: float = 1e-5
 
 
 def make_settings(
@@ -113,6 +62,12 @@ def make_settings(
     max_active,
     max_active_name,
     n_noise_starts,
+    noise_variance,
+    output_correlation,
+    alpha_1,
+    alpha_2,
+    lambda_1,
+    lambda_2,
     **others,
 ):
     """Check parameters against each other, and return the settings.
@@ -132,13 +87,26 @@ def make_settings(
         sizes = checked_shape(shape, n_columns, shape_name)
     strengths = checked_coupling(coupling, 1 if sizes is None else len(sizes))
     structured = not (membership is None and sizes is None and strengths is None)
+    variance_prior = GammaPrior(float(lambda_1), float(lambda_2))
+    # What the sequential algorithm has no closed optimum for.
+    beyond = {
+        "output_correlation": (output_correlation, None),
+        "lambda_1": (lambda_1, 0),
+        "lambda_2": (lambda_2, 0),
+    }
+    beyond = {name: v for name, (v, default) in beyond.items() if v != default}
     if algorithm == "auto":
-        algorithm = "mm" if structured else "sequential"
+        algorithm = "mm" if structured or beyond else "sequential"
     if algorithm == "sequential":
         if structured:
             raise ValueError(
                 f"algorithm='sequential' takes no groups, coupling or {shape_name}: "
                 "use 'em' or 'mm'."
+            )
+        for name, value in beyond.items():
+            raise ValueError(
+                f"algorithm='sequential' takes no {name}; got {value!r}: use 'em' or "
+                "'mm'."
             )
         threshold = inclusion_threshold
         if threshold == "auto":
@@ -163,7 +131,7 @@ def make_settings(
         raise ValueError(
             "algorithm='mackay' takes no overlapping groups: use 'em' or 'mm'."
         )
-    noise = others.pop("noise_variance")
+    noise = noise_variance
     if noise != "learn" and n_noise_starts > 1:
         raise ValueError(
             "n_noise_starts is for a noise variance that is learned; got "
@@ -177,6 +145,9 @@ def make_settings(
         membership=membership,
         shape=sizes,
         coupling=strengths,
+        correlation=output_correlation,
+        noise_prior=GammaPrior(float(alpha_1), float(alpha_2)),
+        variance_prior=variance_prior,
         max_active=max_active,
         **others,
     )
@@ -239,11 +210,12 @@ def recover(design, Y, settings, *, start=None, start_noise=None, on_round=None)
     start_noise : float or None
         Where a noise variance that is learned starts, in the units of the data.
     on_round : callable or None
-        Gets the :class:`Solution` so far; see ``sequential``.
+        Gets the :class:`Recovery` so far; see ``sequential``.
 
     Returns
     -------
-    solution : Solution
+    solution : Recovery
+        In the units of the data.
     """
     n_outputs = Y.shape[1]
     is_complex = np.result_type(design.dtype, Y.dtype).kind == "c"
@@ -268,17 +240,13 @@ def recover(design, Y, settings, *, start=None, start_noise=None, on_round=None)
     def solution(recovery):
         back = design.scale[recovery.active] * scale
         shift = dof * n_outputs * np.log(scale) * (2 if is_complex else 1)
-        return Solution(
-            recovery.active,
-            recovery.mean * back[:, None],
-            recovery.gamma * back**2,
-            None if recovery.root is None else back[:, None] * recovery.root,
-            recovery.W,
-            recovery.noise * scale**2,
-            recovery.log_evidence - shift,
-            np.array(recovery.scores) - shift,
-            recovery.n_iter,
-            recovery.converged,
+        return recovery._replace(
+            mean=recovery.mean * back[:, None],
+            gamma=recovery.gamma * back**2,
+            covariances=tuple(c.scaled(back) for c in recovery.covariances),
+            noise=recovery.noise * scale**2,
+            log_evidence=recovery.log_evidence - shift,
+            scores=np.array(recovery.scores) - shift,
         )
 
     def wrapped():
@@ -291,6 +259,7 @@ def recover(design, Y, settings, *, start=None, start_noise=None, on_round=None)
         "dof": dof,
         "max_iter": settings.max_iter,
         "tol": settings.tol,
+        "noise_prior": settings.noise_prior,
         "on_round": None if on_round is None else wrapped,
     }
     if settings.algorithm == "sequential":
@@ -322,8 +291,15 @@ def recover(design, Y, settings, *, start=None, start_noise=None, on_round=None)
         noise=noise,
         learn_noise=learn_noise,
         prune_tol=settings.prune_tol,
+        # Columns of unit norm have variance 1 / dof.
+        variance_prior=settings.variance_prior._replace(
+            rate=settings.variance_prior.rate * dof
+        ),
+        correlation=settings.correlation if n_outputs > 1 else None,
         **common,
     )
+    if settings.correlation is not None and n_outputs == 1:
+        found = found._replace(correlation=np.ones((1, 1)))
     return solution(found)
 
 
@@ -334,15 +310,22 @@ def _nothing(design, Y, settings, dof, is_complex):
     if noise > 0:
         J = max(dof, 0.0) * Y.shape[1] * np.log(noise)
         evidence = log_evidence(J, max(dof, 0.0), Y.shape[1], is_complex)
-    return Solution(
+    n_outputs = Y.shape[1]
+    correlation = rotation = None
+    if settings.correlation is not None:
+        correlation = np.eye(n_outputs)
+        rotation = correlation if n_outputs > 1 else None
+    covariance = Covariance(np.empty(0), np.empty((0, 0), design.dtype))
+    return Recovery(
         np.empty(0, np.intp),
-        np.empty((0, Y.shape[1]), Y.dtype),
+        np.empty((0, n_outputs), Y.dtype),
         np.empty(0),
-        np.empty((0, 0), design.dtype),
-        None,
+        (covariance,) * (1 if rotation is None else n_outputs),
         noise,
         evidence,
         np.array([evidence]),
         1,
         True,
+        correlation,
+        rotation,
     )

@@ -1,4 +1,4 @@
-"""Sparse Bayesian learning: greedy from nothing, or iterative from everything.
+"""Sparse Bayesian learning, one column at a time, starting from nothing.
 
 The model, in units in which the columns of A and the responses have been standardised:
 
@@ -27,9 +27,6 @@ from scipy.stats import chi2
 
 # The noise variance stays above this share of the mean square of the responses.
 NOISE_FLOOR = 1e-12
-# The same where C itself is factored, whose condition is one over this: below, rounding
-# would show in the coefficients.
-DENSE_NOISE_FLOOR = 1e-7
 # Where the noise starts if it is to be learned.
 NOISE_START = 0.1
 # A column with less than this share of itself outside the active ones is not a
@@ -40,25 +37,140 @@ DEPENDENT = 1e-9
 PATIENCE = {False: 6, True: 2}
 
 
-class Recovery(NamedTuple):
-    """Where a solver ended, in standardised units.
+# How many columns compete for a round.
+POOL = 128
+# Columns of one round overlap less, in the modulus of their inner product.
+SEPARATE = 0.5
+# So many runners-up, which overlap less than that, have their products computed along
+# with those of the chosen ones: a pass over the data costs little more, and is saved
+# if they are chosen later.
+AHEAD = 20
+REDUNDANT = 0.95
+# That is done as long as all products take at most this share of the memory of X.
+SHARE = 32
+# Sweeps over the precisions between factorisations.
+SWEEPS = 3
 
-    ``mean`` (k, L), ``gamma`` and ``active`` (k,) describe the columns that are left.
-    The covariance of the active coefficients is ``root root^H`` if ``root`` is not
-    None, else ``G (I - W^H W) G`` with G the square roots of gamma on a diagonal and
-    ``W`` of shape (n, k).
+
+class Covariance(NamedTuple):
+    """The posterior covariance of the active coefficients of an output.
+
+    It is ``root root^H`` if ``root``, of shape (k, k), is not None, else
+    ``G (I - W^H W) G`` with G the square roots of ``gamma`` on a diagonal and ``W`` of
+    shape (n, k).
+    """
+
+    gamma: np.ndarray
+    root: np.ndarray | None = None
+    W: np.ndarray | None = None
+
+    def scaled(self, units):
+        """Return it for coefficients multiplied by ``units``."""
+        root = None if self.root is None else units[:, None] * self.root
+        return Covariance(self.gamma * units**2, root, self.W)
+
+    def matrix(self):
+        """Return it, shape (k, k)."""
+        if self.root is not None:
+            return self.root @ self.root.conj().T
+        G = np.sqrt(self.gamma)
+        return G[:, None] * (np.eye(len(G)) - self.W.conj().T @ self.W) * G
+
+    def diagonal(self):
+        """Return the variances."""
+        if self.root is not None:
+            return _square(self.root)
+        return self.gamma * np.maximum(1.0 - _square(self.W.T), 0.0)
+
+    def variance_of(self, X):
+        """Return the variance of ``X coef`` for each row of active columns."""
+        if self.root is not None:
+            return _square(X @ self.root)
+        scaled = X * np.sqrt(self.gamma)
+        return np.maximum(_square(scaled) - _square(scaled @ self.W.T), 0.0)
+
+    def covariance_of(self, X):
+        """Return the covariance of ``X coef``; real data."""
+        if self.root is not None:
+            half = X @ self.root
+            return half @ half.T
+        scaled = X * np.sqrt(self.gamma)
+        half = scaled @ self.W.T
+        return scaled @ scaled.T - half @ half.T
+
+    def draw(self, normals):
+        """Turn standard normals (k, m) into deviations from the mean; real data."""
+        if self.root is not None:
+            return self.root @ normals
+        # The root of I - W^T W is I - W^T U (1 - sqrt(1 - S)) / S U^T W, with the
+        # eigenvalues S and eigenvectors U of W W^T.
+        S, U = np.linalg.eigh(self.W @ self.W.T)
+        S = np.clip(S, 0.0, 1.0)
+        share = 1.0 / (1.0 + np.sqrt(1.0 - S))
+        inner = U @ (share[:, None] * (U.T @ (self.W @ normals)))
+        return np.sqrt(self.gamma)[:, None] * (normals - self.W.T @ inner)
+
+
+class Recovery(NamedTuple):
+    """Where a solver ended.
+
+    ``mean`` (k, L) and ``gamma`` (k,) describe the columns that are left, ``active``.
+    There is one covariance for all outputs, or with correlated outputs one for each of
+    their combinations with the columns of ``rotation``, the orthonormal eigenvectors of
+    their covariance ``correlation`` (L, L).
     """
 
     active: np.ndarray
     mean: np.ndarray
     gamma: np.ndarray
-    root: np.ndarray | None
-    W: np.ndarray | None
+    covariances: tuple
     noise: float
     log_evidence: float
     scores: list
     n_iter: int
     converged: bool
+    correlation: np.ndarray | None = None
+    rotation: np.ndarray | None = None
+
+    def for_outputs(self, values):
+        """Turn what belongs to the covariances into what belongs to outputs.
+
+        Of one for all outputs there is one result; else the last axis is the outputs.
+        """
+        if self.rotation is None:
+            return values[0]
+        return np.tensordot(np.stack(values, -1), np.abs(self.rotation.T) ** 2, axes=1)
+
+    def draw(self, normals):
+        """Turn standard normals (k, L, m) into deviations from the mean; real data."""
+        k, L, m = normals.shape
+        if self.rotation is None:
+            flat = self.covariances[0].draw(normals.reshape(k, L * m))
+            return flat.reshape(k, L, m)
+        drawn = [c.draw(normals[:, i]) for i, c in enumerate(self.covariances)]
+        return np.einsum("ti,ikm->ktm", self.rotation, np.stack(drawn))
+
+
+class GammaPrior(NamedTuple):
+    """A Gamma prior of a precision: ``shape ln(precision) - rate precision``."""
+
+    shape: float = 0.0
+    rate: float = 0.0
+
+    def log_density(self, variances):
+        """Return the sum over precisions, up to a constant."""
+        if self == (0.0, 0.0):
+            return 0.0
+        variances = np.asarray(variances)
+        return -float(np.sum(self.shape * np.log(variances) + self.rate / variances))
+
+    def counts(self, n_outputs, is_complex):
+        """Return by what it adds to degrees of freedom and squares of each output."""
+        half = n_outputs * (1.0 if is_complex else 0.5)
+        return self.shape / half, self.rate / half
+
+
+FLAT = GammaPrior()
 
 
 def log_evidence(J, dof, n_outputs, is_complex):
@@ -78,6 +190,26 @@ def universal_threshold(n_columns, n_outputs, is_complex, expected_false_inclusi
     freedom = n_outputs * (2 if is_complex else 1)
     share = min(expected_false_inclusions / max(n_columns, 1), 1.0)
     return max(1.0, float(chi2.isf(share, freedom)) / freedom)
+
+
+def noise_steps(mean_square, noise, effective, dof, prior, floor=NOISE_FLOOR):
+    """Return the fixed-point step of the noise variance, and the step of EM.
+
+    Parameters
+    ----------
+    mean_square : float
+        The squared residual of the posterior mean, for each output.
+    noise : float
+    effective : float
+        The sum of ``gamma s``.
+    dof : float
+    prior : tuple of float
+        What the prior adds to the degrees of freedom and to the squares.
+    floor : float
+    """
+    rest, counted = mean_square + prior[1], dof + prior[0]
+    fixed = rest / max(counted - effective, 1e-3 * counted)
+    return max(fixed, floor), max((rest + noise * effective) / counted, floor)
 
 
 def _cholesky(matrix):
@@ -117,8 +249,10 @@ class Gram:
     ----------
     correlation : ndarray of shape (p, L)
         Inner products with the responses.
-    columns : ndarray of shape (n, slots)
-    products : ndarray of shape (p, slots)
+    slot : ndarray of shape (p,)
+        The place of each column among those computed, in their order; -1 if it is not.
+    size : int
+        How many are computed.
     """
 
     def __init__(self, design, Y):
@@ -128,8 +262,8 @@ class Gram:
         self.correlation = design.adjoint(Y)
         self.slot = np.full(design.shape[1], -1)
         self.size = 0
-        self.columns = np.empty((design.shape[0], 0), design.dtype, order="F")
-        self.products = np.empty((design.shape[1], 0), design.dtype, order="F")
+        # One array for each call of add, so that none is ever copied to make room.
+        self._columns, self._products = [], []
 
     def add(self, indices, columns=None):
         """Compute what is missing for these columns; their slots are in ``slot``."""
@@ -141,32 +275,36 @@ class Gram:
             columns = self.design.columns(indices)
         else:
             columns = columns[:, missing]
-        end = self.size + len(indices)
-        if end > self.columns.shape[1]:
-            room = max(end, self.size + self.size // 2, 16)
-            self.columns = self._grown(self.columns, room)
-            self.products = self._grown(self.products, room)
-        self.columns[:, self.size : end] = columns
-        self.products[:, self.size : end] = self.design.adjoint(columns)
-        self.slot[indices] = np.arange(self.size, end)
-        self.size = end
+        self._columns.append(columns)
+        self._products.append(self.design.adjoint(columns))
+        self.slot[indices] = np.arange(self.size, self.size + len(indices))
+        self.size += len(indices)
 
-    def _grown(self, array, room):
-        grown = np.empty((array.shape[0], room), array.dtype, order="F")
-        grown[:, : self.size] = array[:, : self.size]
-        return grown
+    def columns(self, slots):
+        """Return columns, shape (n, len(slots))."""
+        return self._side_by_side(self._columns, self.Y, slice(None), slots)
 
-    def taken(self, slots):
-        """Return columns and products of some slots; views where that is possible."""
-        if np.array_equal(slots, np.arange(len(slots))):
-            return self.columns[:, : len(slots)], self.products[:, : len(slots)]
-        return self.columns[:, slots], self.products[:, slots]
+    def products(self, rows, slots):
+        """Return inner products of some columns with those in the slots."""
+        return self._side_by_side(self._products, self.correlation, rows, slots)
+
+    def _side_by_side(self, arrays, like, rows, slots):
+        """Return rows, a slice or indices, of the arrays side by side."""
+        out = np.empty((len(slots), len(like[rows])), like.dtype)
+        first = 0
+        for array in arrays:
+            end = first + array.shape[1]
+            inside = np.flatnonzero((slots >= first) & (slots < end))
+            if len(inside):
+                out[inside] = array.T[slots[inside] - first][:, rows]
+            first = end
+        return out.T
 
 
 class _Model:
     """The active columns, and their posterior."""
 
-    def __init__(self, gram, dof, threshold, noise, learn_noise):
+    def __init__(self, gram, dof, threshold, noise, learn_noise, noise_prior=FLAT):
         self.gram = gram
         self.dof = dof
         self.threshold = threshold
@@ -176,6 +314,7 @@ class _Model:
         self.alpha = np.empty(0)
         self.noise = noise
         self.learn_noise = learn_noise
+        self.noise_prior = noise_prior
         # What a column must add to the evidence to be let in by the threshold.
         per_column = threshold - 1 - np.log(threshold)
         self.penalty = self.n_outputs * per_column * (1.0 if self.is_complex else 0.5)
@@ -197,8 +336,9 @@ class _Model:
         slots = self.gram.slot[self.active]
         order = np.argsort(slots)
         self.active, self.alpha = self.active[order], self.alpha[order]
-        self.columns, self.products = self.gram.taken(slots[order])
-        self.inner = self.products[self.active]
+        self.slots = slots[order]
+        self.columns = self.gram.columns(self.slots)
+        self.inner = self.gram.products(self.active, self.slots)
         self.cross = self.gram.correlation[self.active]
 
     def factor(self):
@@ -208,7 +348,7 @@ class _Model:
         if k == 0:
             self.root = self.sigma = np.empty((0, 0), self.inner.dtype)
             self.mu = np.empty((0, self.n_outputs), self.inner.dtype)
-            self.residual = self.gram.energy
+            residual = self.gram.energy
             log_det = 0.0
             prior = 0.0
         else:
@@ -223,26 +363,32 @@ class _Model:
             self.root = _inverse(factor).conj().T * units[:, None]
             self.sigma = np.ascontiguousarray(self.root @ self.root.conj().T)
             self.mu = beta * (self.sigma @ self.cross)
-            rest = self.gram.Y - self.columns @ self.mu
-            self.residual = float(_square(rest).sum())
+            residual = self.unexplained()
             prior = float(self.alpha @ _square(self.mu))
             log_det = (
                 2 * np.log(factor.diagonal().real).sum()
                 + np.log1p(beta / self.alpha).sum()
             )
         J = self.n_outputs * (log_det + self.dof * np.log(self.noise))
-        J += beta * self.residual + prior
+        J += beta * residual + prior
         self.evidence = log_evidence(J, self.dof, self.n_outputs, self.is_complex)
         self.score = self.evidence - self.penalty * k
-        diagonal = self.sigma.diagonal().real
-        self.effective = float(np.sum(1 - self.alpha * diagonal))
+        self.score += self.noise_prior.log_density(self.noise)
 
     def noise_steps(self):
         """Return the fixed-point step of the noise, and the EM step behind it."""
-        mean_square = self.residual / self.n_outputs
-        fixed = mean_square / max(self.dof - self.effective, 1e-3 * self.dof)
-        careful = (mean_square + self.noise * self.effective) / self.dof
-        return max(fixed, NOISE_FLOOR), max(careful, NOISE_FLOOR)
+        effective = float(np.sum(1 - self.alpha * self.sigma.diagonal().real))
+        return noise_steps(
+            self.unexplained() / self.n_outputs,
+            self.noise,
+            effective,
+            self.dof,
+            self.noise_prior.counts(self.n_outputs, self.is_complex),
+        )
+
+    def unexplained(self):
+        """Return the squared residual of the mean."""
+        return float(_square(self.gram.Y - self.columns @ self.mu).sum())
 
     def settle(self, tol, max_sweeps):
         """Go to a local optimum of precisions and noise; only deletions, no additions.
@@ -255,11 +401,14 @@ class _Model:
         self.gather()
         self.factor()
         for _ in range(max_sweeps):
-            k = len(self.active)
-            deleted = np.zeros(k, bool)
+            score, before = self.score, self.noise
             change = 0.0
-            if k:
-                change = sweep(
+            for _ in range(SWEEPS):
+                k = len(self.active)
+                if k == 0:
+                    break
+                deleted = np.zeros(k, bool)
+                last = sweep(
                     self.sigma,
                     self.mu,
                     self.alpha,
@@ -268,25 +417,35 @@ class _Model:
                     np.empty(k, self.sigma.dtype),
                     deleted,
                 )
-            if deleted.any():
-                self.active = self.active[~deleted]
-                self.alpha = self.alpha[~deleted]
-                self.gather()
-            if change > 0.0:
-                self.factor()
+                change = max(change, last)
+                if deleted.any():
+                    self.shrink(~deleted)
+                if last < tol:
+                    break
             moved = 0.0
             if self.learn_noise:
-                before, score = self.noise, self.score
                 fixed, careful = self.noise_steps()
                 moved = abs(np.log(fixed / before))
                 if moved > 0.01 * tol:
                     self.noise = fixed
+            if change > 0.0 or self.noise != before:
+                self.factor()
+                if self.score < score and self.noise != before:
+                    self.noise = careful
                     self.factor()
-                    if self.score < score:
-                        self.noise = careful
-                        self.factor()
             if change < tol and moved < 0.1 * tol:
                 return
+
+    def shrink(self, keep):
+        """Forget active columns, whose rows and columns in the posterior are zero."""
+        keep = np.flatnonzero(keep)
+        self.active, self.alpha = self.active[keep], self.alpha[keep]
+        self.slots, self.cross = self.slots[keep], self.cross[keep]
+        self.columns = self.columns.T[keep].T
+        square = np.ix_(keep, keep)
+        self.inner = self.inner[square]
+        self.sigma = np.ascontiguousarray(self.sigma[square])
+        self.mu = np.ascontiguousarray(self.mu[keep])
 
     def released_score(self):
         """Return the score at the noise that fits, and that noise; change nothing."""
@@ -304,50 +463,81 @@ class _Model:
         beta = 1.0 / self.noise
         p = len(self.gram.correlation)
         s = np.full(p, beta)
-        q = self.gram.correlation
-        k = len(self.active)
-        if k:
-            q = q - self.products @ self.mu
-            trmm = blas.ztrmm if self.is_complex else blas.dtrmm
-            step = max(256, (1 << 18) // k)
-            # root is upper triangular up to its row scaling.
-            for i in range(0, p, step):
-                block = np.array(self.products[i : i + step], order="F")
+        square = np.empty(p)
+        trmm = blas.ztrmm if self.is_complex else blas.dtrmm
+        step = max(256, (1 << 18) // max(len(self.active), 1))
+        for i in range(0, p, step):
+            part = slice(i, i + step)
+            q = self.gram.correlation[part]
+            if len(self.active):
+                block = self.gram.products(part, self.slots)
+                q = q - block @ self.mu
+                # root is upper triangular up to its row scaling.
                 block = trmm(1.0, self.root, block, side=1, overwrite_b=1)
-                s[i : i + step] -= beta * beta * _square(block)
+                s[part] -= beta * beta * _square(block)
+            square[part] = beta * beta * _square(q) / self.n_outputs
         s[s < DEPENDENT * beta] = 0.0
         s[self.active] = 0.0
         s[self.gram.design.scale == 0] = 0.0
-        return s, beta * beta * _square(q) / self.n_outputs
+        return s, square
 
-    def propose(self, max_active, single):
+    def propose(self, max_active, single, least_gain):
         """Return columns that would raise the score, and their precisions.
 
         The best one, and others that do nearly as well and are nearly orthogonal to
-        those already taken: at most as many as are active, and at least four.
+        those already taken: at most as many as are active, and at least four. Those
+        whose products are known already come first. A column that would raise the
+        score by no more than ``least_gain`` is not worth it.
         """
         s, square = self.candidates()
         ratio = np.divide(square, s, out=np.zeros(len(s)), where=s > 0)
+        gain = ratio - 1 - np.log(np.maximum(ratio, 1.0))
+        per_unit = self.n_outputs * (1.0 if self.is_complex else 0.5)
+        worth = per_unit * gain > self.penalty + least_gain
+        above = np.flatnonzero(worth & (ratio > self.threshold * (1 + 1e-9)))
         room = max_active - len(self.active)
-        above = np.flatnonzero(ratio > self.threshold * (1 + 1e-9))
         if not len(above) or room <= 0:
-            return np.empty(0, np.intp), np.empty(0), None
+            return np.empty(0, np.intp), np.empty(0)
+        above = above[gain[above] >= 0.25 * gain[above].max()]
+        known = above[self.gram.slot[above] >= 0]
+        if not self.learn_noise:
+            # Rounds are counted there: each must take the best that there is.
+            known = known[:0]
+        above = known if len(known) else above
         size = 1 if single else min(max(4, len(self.active)), room)
-        gain = ratio[above] - 1 - np.log(ratio[above])
-        above = above[gain >= 0.25 * gain.max()]
-        order = np.lexsort((above, -ratio[above]))[: 3 * size if size > 1 else 1]
-        best = above[order]
-        columns = self.gram.design.columns(best)
-        if len(best) > 1:
-            overlap = np.abs(columns.conj().T @ columns)
-            chosen = [0]
-            for i in range(1, len(best)):
-                if len(chosen) == size:
-                    break
-                if overlap[i, chosen].max() < 0.5:
-                    chosen.append(i)
-            best, columns = best[chosen], columns[:, chosen]
-        return best, s[best] ** 2 / (square[best] - s[best]), columns
+        best = above[np.lexsort((above, -ratio[above]))[: POOL if size > 1 else 1]]
+        if len(known):
+            chosen, _ = _spread(self.gram.columns(self.gram.slot[best]), size)
+        else:
+            columns = self.gram.design.columns(best)
+            chosen, ahead = _spread(columns, size)
+            # By the weight of the rows: as many as if they were repeated.
+            spare = max(int(self.dof) // SHARE - self.gram.size, 0)
+            wanted = chosen + ahead[: min(AHEAD, spare)]
+            self.gram.add(best[wanted], columns[:, wanted])
+        best = best[chosen]
+        return best, s[best] ** 2 / (square[best] - s[best])
+
+
+def _spread(columns, size):
+    """Choose columns that overlap little, at most so many, in order.
+
+    Also return those that come next: not chosen, and not nearly the same as any that
+    comes before.
+    """
+    overlap = np.abs(columns.conj().T @ columns)
+    chosen, ahead = [0], []
+    to_chosen, to_any = overlap[0].copy(), overlap[0].copy()
+    for i in range(1, len(overlap)):
+        if len(chosen) < size and to_chosen[i] < SEPARATE:
+            chosen.append(i)
+            to_chosen = np.maximum(to_chosen, overlap[i])
+        elif to_any[i] < REDUNDANT:
+            ahead.append(i)
+        else:
+            continue
+        to_any = np.maximum(to_any, overlap[i])
+    return chosen, ahead
 
 
 def sequential(
@@ -360,6 +550,7 @@ def sequential(
     max_active,
     max_iter,
     tol,
+    noise_prior=FLAT,
     start=None,
     lookahead=False,
     on_round=None,
@@ -384,6 +575,7 @@ def sequential(
         The largest number of rounds.
     tol : float
         A round settles when no log precision changes by more.
+    noise_prior : GammaPrior
     start : (active, gamma) or None
     lookahead : bool
         With a noise variance that is not learned: watch the score that there would
@@ -396,7 +588,7 @@ def sequential(
     -------
     recovery : Recovery
     """
-    model = _Model(gram, dof, threshold, noise, learn_noise)
+    model = _Model(gram, dof, threshold, noise, learn_noise, noise_prior)
     if start is not None and len(start[0]):
         gram.add(start[0])
         model.active, model.alpha = start[0].copy(), 1.0 / start[1]
@@ -410,8 +602,7 @@ def sequential(
             model.active,
             model.mu,
             1.0 / model.alpha,
-            model.root,
-            None,
+            (Covariance(1.0 / model.alpha, model.root),),
             model.noise,
             model.evidence,
             scores,
@@ -425,11 +616,10 @@ def sequential(
         single = False
         while True:
             before = model.state()
-            new, alpha, columns = model.propose(max_active, single)
+            new, alpha = model.propose(max_active, single, tol)
             if not len(new):
                 converged = True
                 break
-            gram.add(new, columns)
             model.active = np.concatenate([model.active, new])
             model.alpha = np.concatenate([model.alpha, alpha])
             model.settle(tol, 20)
@@ -466,8 +656,41 @@ def sequential(
     return recovery()
 
 
+class Watch:
+    """Remembers over several runs whether a callback asked to stop.
+
+    Parameters
+    ----------
+    on_round : callable or None
+        As in :func:`sequential`; ``self.on_round`` is what to hand to the runs.
+    """
+
+    def __init__(self, on_round):
+        self._on_round = on_round
+        self.stopped = False
+        self.on_round = None if on_round is None else self._watched
+
+    def _watched(self):
+        end = self._on_round()
+
+        def watched_end(recovery):
+            self.stopped = self.stopped or bool(end is not None and end(recovery))
+            return self.stopped
+
+        return watched_end
+
+
 def noise_starts(
-    gram, *, n_starts, dof, threshold, max_active, max_iter, tol, on_round=None
+    gram,
+    *,
+    n_starts,
+    dof,
+    threshold,
+    max_active,
+    max_iter,
+    tol,
+    noise_prior=FLAT,
+    on_round=None,
 ):
     """Run :func:`sequential` from several frozen noise variances, and keep the best.
 
@@ -482,30 +705,20 @@ def noise_starts(
     gram : Gram
         Its columns are shared by all starts.
     n_starts : int
-    dof, threshold, max_active, max_iter, tol, on_round :
+    dof, threshold, max_active, max_iter, tol, noise_prior, on_round :
         As in :func:`sequential`.
 
     Returns
     -------
     recovery : Recovery
     """
-    stopped = False
-
-    def watched():
-        end = on_round()
-
-        def watched_end(recovery):
-            nonlocal stopped
-            stopped = stopped or bool(end(recovery))
-            return stopped
-
-        return watched_end
-
+    watch = Watch(on_round)
     common = {"dof": dof, "threshold": threshold, "max_iter": max_iter}
-    common |= {"on_round": None if on_round is None else watched}
+    common["noise_prior"] = noise_prior
+    common["on_round"] = watch.on_round
     best = None
     for i in range(n_starts):
-        if stopped:
+        if watch.stopped:
             break
         noise = NOISE_START * 10.0**-i
         start = None
@@ -532,199 +745,3 @@ def noise_starts(
         if best is None or run.scores[-1] > best.scores[-1]:
             best = run
     return best
-
-
-# ---- iterative -----------------------------------------------------------------------
-class _Everything:
-    """The columns that are left of all, and their posterior under given variances.
-
-    C is factored if more columns are left than rows, and the k x k matrix
-    ``I + G A^H A G / sigma^2`` with G the square roots of gamma if not. Which one is
-    decided again after each pruning.
-    """
-
-    def __init__(self, design, Y, dof, active):
-        self.design = design
-        self.Y = Y
-        self.dof = dof
-        self.n, self.n_outputs = Y.shape
-        self.active = active
-        self.dense = not hasattr(design.X, "toarray")
-        self.inner = None
-        self.A = design.columns(active) if self.dense else None
-        self._prepare()
-
-    def _prepare(self):
-        if self.inner is None and len(self.active) < self.n:
-            if self.A is None:
-                self.A = self.design.columns(self.active)
-            self.inner = self.A.conj().T @ self.A
-            self.cross = self.A.conj().T @ self.Y
-
-    def restrict(self, keep):
-        self.active = self.active[keep]
-        if self.A is not None:
-            self.A = np.asfortranarray(self.A[:, keep])
-        if self.inner is not None:
-            self.inner = self.inner[np.ix_(keep, keep)]
-            self.cross = self.cross[keep]
-        self._prepare()
-
-    def _blocks(self):
-        """Yield slices and columns; sparse data become dense a block at a time."""
-        if self.A is not None:
-            yield slice(None), self.A
-            return
-        for part in self.design._parts(np.arange(len(self.active))):
-            yield slice(part[0], part[-1] + 1), self.design.columns(self.active[part])
-
-    def posterior(self, gamma, noise):
-        """Set the mean, the diagonal of the covariance, s, and what follows."""
-        self.gamma, self.noise = gamma, noise
-        if self.inner is not None:
-            self._small(gamma, noise)
-        else:
-            self._large(gamma, noise)
-        J = self.n_outputs * (self.log_det + self.dof * np.log(noise)) + self.fit
-        self.evidence = log_evidence(
-            J, self.dof, self.n_outputs, self.design.dtype == np.complex128
-        )
-
-    def _small(self, gamma, noise):
-        root = np.sqrt(gamma)
-        k = len(gamma)
-        B = (root[:, None] / noise) * self.inner * root
-        B[np.diag_indices(k)] += 1.0
-        factor = _cholesky(B)
-        self.factor_inverse = _inverse(factor)
-        inverse = self.factor_inverse
-        diagonal = _square(inverse.conj().T)
-        self.variance = gamma * diagonal
-        self.s = (1.0 - diagonal) / gamma
-        scaled = root[:, None] * self.cross / noise
-        self.mean = root[:, None] * (inverse.conj().T @ (inverse @ scaled))
-        rest = self.Y - self.A @ self.mean
-        self.residual = float(_square(rest).sum())
-        self.effective = float(np.sum(1.0 - diagonal))
-        self.log_det = 2 * float(np.log(factor.diagonal().real).sum())
-        self.fit = self.residual / noise + float(_square(self.mean) @ (1 / gamma))
-
-    def _large(self, gamma, noise):
-        C = np.zeros((self.n, self.n), self.design.dtype)
-        for part, block in self._blocks():
-            C += (block * (gamma[part] / noise)) @ block.conj().T
-        C[np.diag_indices(self.n)] += 1.0
-        factor = _cholesky(C)
-        inverse = _inverse(factor) / np.sqrt(noise)
-        self.rotation = inverse
-        z = inverse @ self.Y
-        k = len(gamma)
-        q = np.empty((k, self.n_outputs), self.Y.dtype)
-        self.s = np.empty(k)
-        for part, block in self._blocks():
-            V = inverse @ block
-            q[part] = V.conj().T @ z
-            self.s[part] = _square(V.T)
-        self.mean = gamma[:, None] * q
-        self.variance = gamma * np.maximum(1.0 - gamma * self.s, 0.0)
-        rest = noise * (inverse.conj().T @ z)
-        self.residual = float(_square(rest).sum())
-        self.effective = float(gamma @ self.s)
-        self.log_det = 2 * float(np.log(factor.diagonal().real).sum())
-        self.fit = float(_square(z).sum())
-
-    def covariance(self):
-        """Return ``root, None`` or ``None, W`` as :class:`Recovery` has them."""
-        root = np.sqrt(self.gamma)
-        if self.inner is not None:
-            return root[:, None] * self.factor_inverse.conj().T, None
-        W = np.empty((self.n, len(root)), self.design.dtype)
-        for part, block in self._blocks():
-            W[:, part] = self.rotation @ block * root[part]
-        return None, W
-
-
-def iterative(
-    design,
-    Y,
-    *,
-    prior,
-    active,
-    update,
-    dof,
-    noise,
-    learn_noise,
-    max_iter,
-    tol,
-    prune_tol,
-    on_round=None,
-):
-    """Start with all columns, and let the variances of most go to zero.
-
-    Parameters
-    ----------
-    design : Design
-    Y : ndarray of shape (n, L)
-    prior : Free, Tied or Separable
-        The variances of the active columns; changed in place.
-    active : ndarray of int
-    update : {"em", "mm", "mackay"}
-        "em" and "mm" never lower the evidence, "mackay" promises nothing.
-    dof, noise, learn_noise, max_iter, on_round :
-        As in :func:`sequential`.
-    tol : float
-        Stop when the variances change by a smaller share of them.
-    prune_tol : float
-        Only variances below this share of the largest are dropped.
-
-    Returns
-    -------
-    recovery : Recovery
-    """
-    model = _Everything(design, Y, dof, active)
-    gamma = prior.gamma
-    model.posterior(gamma, noise)
-    scores, n_iter, converged = [model.evidence], 0, False
-
-    def recovery():
-        root, W = model.covariance()
-        return Recovery(
-            model.active,
-            model.mean,
-            model.gamma,
-            root,
-            W,
-            model.noise,
-            model.evidence,
-            scores,
-            n_iter,
-            converged,
-        )
-
-    while n_iter < max_iter and len(gamma):
-        end = None if on_round is None else on_round()
-        n_iter += 1
-        square = _square(model.mean) / model.n_outputs
-        prior.step(update, square, model.variance, model.s)
-        if learn_noise:
-            share = model.residual / model.n_outputs
-            fixed = share / max(dof - model.effective, 1e-3 * dof)
-            if update == "em":
-                fixed = (share + noise * model.effective) / dof
-            elif update == "mm":
-                # The bound that "mm" lowers, lowered in the noise variance too.
-                fixed = np.sqrt(noise * fixed)
-            noise = max(fixed, DENSE_NOISE_FLOOR)
-        new = prior.gamma
-        change = np.linalg.norm(new - gamma) / max(np.linalg.norm(new), 1e-300)
-        keep = prior.prune(prune_tol, gamma, square, model.s)
-        if not keep.all():
-            model.restrict(keep)
-        gamma = prior.gamma
-        model.posterior(gamma, noise)
-        scores.append(model.evidence)
-        converged = bool(change < tol)
-        if (end is not None and end(recovery)) or converged:
-            break
-    converged |= not len(gamma)
-    return recovery()

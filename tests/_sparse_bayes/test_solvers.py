@@ -7,10 +7,16 @@ from scipy import sparse
 from scipy.optimize import minimize
 
 from skalgos._sparse_bayes.design import Design
+from skalgos._sparse_bayes.iterative import iterative, nearest_autoregression
 from skalgos._sparse_bayes.kernels import sweep
 from skalgos._sparse_bayes.priors import Free, Separable, Tied, neighbours, outer
 from skalgos._sparse_bayes.recover import Settings, recover
-from skalgos._sparse_bayes.solvers import Gram, _Model, iterative, universal_threshold
+from skalgos._sparse_bayes.solvers import (
+    GammaPrior,
+    Gram,
+    _Model,
+    universal_threshold,
+)
 from tests.reference.sparse_bayes import (
     best_single_precision,
     em,
@@ -84,7 +90,8 @@ def test_posterior_and_evidence_are_those_of_the_dense_formulas(
     mean, covariance, evidence = posterior(A, Y, gamma, found.noise)
     assert_allclose(found.mean, mean[found.active], atol=1e-9 * np.abs(mean).max())
     square = np.ix_(found.active, found.active)
-    assert_allclose(found.covariance(), covariance[square], atol=1e-9 * gamma.max())
+    matrix = found.covariances[0].matrix()
+    assert_allclose(matrix, covariance[square], atol=1e-9 * gamma.max())
     assert_allclose(found.log_evidence, evidence, rtol=1e-9)
 
 
@@ -104,6 +111,141 @@ def test_evidence_of_weighted_centred_data_is_that_of_the_contrasts():
         contrasts.T @ X[rows], contrasts.T @ y[rows], gamma, found.noise
     )
     assert_allclose(found.log_evidence, evidence, rtol=1e-9)
+
+
+# ---- correlated outputs, priors of precisions ---------------------------------------
+@pytest.mark.parametrize("complex_valued", [False, True])
+@pytest.mark.parametrize(("n", "p"), [(8, 14), (14, 8)])
+@pytest.mark.parametrize("correlation", ["full", "ar1"])
+def test_correlated_outputs_are_those_of_the_dense_formulas(
+    correlation, n, p, complex_valued
+):
+    A, Y, _ = _problem(n, p, 3, 4, complex_valued=complex_valued)
+    found = _solve(A, Y, "em", correlation=correlation, max_iter=5, prune_tol=0.0)
+    assert_allclose(np.trace(found.correlation), 4)
+    if correlation == "ar1":
+        first = found.correlation[0].real
+        assert_allclose(first[1:], first[:-1] * first[1] / first[0])
+    # All coefficients at once, a row of X after the other.
+    gamma = np.zeros(p)
+    gamma[found.active] = found.gamma
+    prior = np.kron(np.diag(gamma), found.correlation)
+    big = np.kron(A, np.eye(4))
+    C = found.noise * np.eye(4 * n) + big @ prior @ big.conj().T
+    inverse = np.linalg.inv(C)
+    mean = (prior @ big.conj().T @ inverse @ Y.ravel()).reshape(p, 4)
+    assert_allclose(found.mean, mean[found.active], atol=1e-9 * np.abs(mean).max())
+    covariance = prior - prior @ big.conj().T @ inverse @ big @ prior
+    variance = covariance.diagonal().real.reshape(p, 4)[found.active]
+    diagonals = found.for_outputs([c.diagonal() for c in found.covariances])
+    assert_allclose(diagonals, variance, atol=1e-9 * gamma.max())
+    fit = (Y.ravel().conj() @ inverse @ Y.ravel()).real + np.linalg.slogdet(C)[1]
+    if complex_valued:
+        evidence = -fit - 4 * n * np.log(np.pi)
+    else:
+        evidence = -0.5 * (fit + 4 * n * np.log(2 * np.pi))
+    assert_allclose(found.log_evidence, evidence, rtol=1e-9)
+
+
+@pytest.mark.parametrize("algorithm", ["em", "mm"])
+@pytest.mark.parametrize("correlation", ["full", "ar1"])
+def test_scores_with_correlated_outputs_never_fall(algorithm, correlation):
+    for seed in range(3):
+        A, Y, _ = _problem(15, 30, 4, 6, seed=seed, noise=0.3)
+        found = _solve(A, np.cumsum(Y, axis=1), algorithm, correlation=correlation)
+        assert np.diff(found.scores).min() > -1e-9 * np.abs(found.scores).max()
+
+
+def test_full_correlation_does_not_depend_on_the_basis_of_outputs():
+    A, Y, _ = _problem(15, 30, 4, 3, noise=0.3)
+    Q = np.linalg.qr(np.random.RandomState(1).standard_normal((3, 3)))[0]
+    a = _solve(A, Y, "em", correlation="full", max_iter=50)
+    b = _solve(A, Y @ Q, "em", correlation="full", max_iter=50)
+    assert_allclose(a.active, b.active)
+    assert_allclose(a.mean @ Q, b.mean, atol=1e-8)
+    assert_allclose(Q.T @ a.correlation @ Q, b.correlation, atol=1e-7)
+
+
+def test_nearest_autoregression_is_the_likeliest():
+    rng = np.random.RandomState(0)
+    half = rng.standard_normal((5, 12))
+    M = half @ half.T / 12
+    lags = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+
+    def cost(B):
+        return np.linalg.slogdet(B)[1] + np.trace(np.linalg.solve(B, M))
+
+    best = nearest_autoregression(M)
+    for r in np.linspace(-0.98, 0.98, 99):
+        R = r**lags
+        scale = np.trace(np.linalg.solve(R, M)) / 5
+        assert cost(best) <= cost(scale * R) + 1e-9
+    r = best[0, 1] / best[0, 0]
+    for other in (r - 1e-4, r + 1e-4):
+        R = other**lags
+        assert cost(best) < cost(np.trace(np.linalg.solve(R, M)) / 5 * R)
+
+
+@pytest.mark.parametrize("algorithm", ["em", "mm"])
+@pytest.mark.parametrize("structure", ["free", "groups", "chain", "shape"])
+def test_scores_with_priors_of_precisions_never_fall(algorithm, structure):
+    A, Y, _ = _problem(25, 36, 5, 2, noise=0.5)
+    settings = {
+        "free": {},
+        "groups": {"membership": sparse.csr_array(np.repeat(np.eye(12), 3, axis=0))},
+        "chain": {"coupling": (0.5,)},
+        "shape": {"shape": (4, 9)},
+    }[structure]
+    found = _solve(
+        A,
+        Y,
+        algorithm,
+        noise_prior=GammaPrior(3.0, 0.5),
+        variance_prior=GammaPrior(0.5, 0.01),
+        **settings,
+    )
+    assert np.diff(found.scores).min() > -1e-9 * np.abs(found.scores).max()
+
+
+@pytest.mark.parametrize("algorithm", ["em", "mm", "mackay"])
+def test_priors_of_precisions_reach_the_mode(algorithm):
+    A, Y, _ = _problem(30, 5, 5, 2)
+    A /= np.linalg.norm(A, axis=0)
+    Y *= np.sqrt(60) / np.linalg.norm(Y)
+    variances, noise = GammaPrior(1.5, 0.3), GammaPrior(4.0, 0.7)
+    found = iterative(
+        Design(A),
+        Y,
+        prior=Free(np.ones(5)),
+        active=np.arange(5),
+        update=algorithm,
+        dof=30.0,
+        noise=0.1,
+        learn_noise=True,
+        max_iter=100_000,
+        tol=1e-12,
+        prune_tol=0.0,
+        noise_prior=noise,
+        variance_prior=variances,
+    )
+
+    def cost(logs):
+        gamma, s2 = np.exp(logs[:5]), np.exp(logs[5])
+        score = posterior(A, Y, gamma, s2)[2]
+        score -= np.sum(1.5 * np.log(gamma) + 0.3 / gamma)
+        return -(score - 4 * np.log(s2) - 0.7 / s2)
+
+    best = minimize(cost, np.zeros(6), tol=1e-12)
+    assert_allclose(-found.scores[-1], best.fun, rtol=1e-9)
+    assert_allclose(np.log([*found.gamma, found.noise]), best.x, atol=1e-4)
+
+
+def test_a_prior_of_the_noise_holds_for_the_sequential_algorithm_too():
+    A, Y, _ = _problem(30, 60, 3)
+    prior = GammaPrior(1e6, 1e6 * 0.3)
+    found = _solve(A, Y, "sequential", threshold="universal", noise_prior=prior)
+    assert_allclose(found.noise, 0.3 * np.mean(Y**2), rtol=1e-3)
+    assert np.diff(found.scores).min() > -1e-9 * np.abs(found.scores).max()
 
 
 # ---- optima --------------------------------------------------------------------------

@@ -106,6 +106,80 @@ def test_several_targets_share_their_support():
     assert model.predict(X[:5], return_cov=True)[1].shape == (5, 5, 10)
 
 
+def _time_courses(seed, correlation=0.95, n_nonzero=8):
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((25, 80))
+    lags = np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    root = np.linalg.cholesky(correlation**lags)
+    coef = np.zeros((80, 6))
+    values = rng.standard_normal((n_nonzero, 6)) @ root.T
+    coef[rng.permutation(80)[:n_nonzero]] = values
+    signal = X @ coef
+    return X, signal + 0.05 * signal.std() * rng.standard_normal(signal.shape), coef
+
+
+@pytest.mark.parametrize("kind", ["ar1", "full"])
+def test_correlation_between_targets_is_learned_and_helps(kind):
+    errors = []
+    for seed in range(6):
+        X, Y, coef = _time_courses(seed, n_nonzero=14)
+        noise = np.mean((Y - X @ coef) ** 2)
+        plain = SparseBayesRegressor("mm", noise_variance=noise).fit(X, Y)
+        assert not hasattr(plain, "output_correlation_")
+        model = SparseBayesRegressor(
+            "mm", noise_variance=noise, output_correlation=kind
+        ).fit(X, Y)
+        assert 0.7 < model.output_correlation_[0, 1] < 1.3
+        errors.append((_nmse(model.coef_.T, coef), _nmse(plain.coef_.T, coef)))
+    correlated, plain = np.mean(errors, axis=0)
+    assert correlated < 0.8 * plain
+
+
+@pytest.mark.parametrize("kind", ["ar1", "full"])
+def test_uncertainty_with_correlated_targets(kind):
+    X, Y, _ = _time_courses(0)
+    model = SparseBayesRegressor("em", output_correlation=kind, max_iter=50, tol=1e-2)
+    model.fit(X, Y)
+    mean, std = model.predict(X[:4], return_std=True)
+    cov = model.predict(X[:4], return_cov=True)[1]
+    assert cov.shape == (4, 4, 6)
+    assert_allclose(std**2, np.einsum("iit->it", cov), rtol=1e-9)
+    draws = model.sample_coef(20_000, random_state=0)[..., model.active_]
+    assert draws.shape[1:] == (6, len(model.active_))
+    scale = np.sqrt(np.einsum("jjt->tj", model.sigma_))
+    # Six standard errors of means and variances.
+    gap = draws.mean(axis=0) - model.coef_[:, model.active_]
+    assert np.abs(gap / scale).max() < 0.045
+    assert np.abs(draws.std(axis=0) / scale - 1).max() < 0.03
+
+
+def test_correlation_of_one_target_changes_nothing():
+    X, y, _ = make_sparse_recovery(40, 60, n_nonzero=4, random_state=0)
+    model = SparseBayesRegressor("em", output_correlation="ar1").fit(X, y)
+    plain = SparseBayesRegressor("em").fit(X, y)
+    assert model.output_correlation_.shape == (1, 1)
+    assert_allclose(model.coef_, plain.coef_)
+    std = model.predict(X, return_std=True)[1]
+    assert_allclose(std, plain.predict(X, return_std=True)[1])
+
+
+@pytest.mark.parametrize("algorithm", ["em", "mm", "mackay"])
+def test_priors_of_precisions_do_not_depend_on_units(algorithm):
+    X, y, _ = make_sparse_recovery(100, 30, n_nonzero=5, random_state=0)
+    params = {"alpha_1": 2.0, "alpha_2": 0.1, "lambda_1": 0.3, "lambda_2": 0.02}
+    model = SparseBayesRegressor(algorithm, **params).fit(X, y)
+    plain = SparseBayesRegressor(algorithm).fit(X, y)
+    assert np.abs(model.coef_ - plain.coef_).max() > 1e-3
+    scales = 10 ** np.random.RandomState(0).uniform(-4, 4, 30)
+    other = SparseBayesRegressor(algorithm, **params).fit(X * scales, y * 1e-6)
+    assert_allclose(other.coef_ * scales * 1e6, model.coef_, rtol=1e-6)
+    rows = np.repeat(np.arange(100), 2)
+    twice = SparseBayesRegressor(algorithm, **params).fit(X[rows], y[rows])
+    weighted = SparseBayesRegressor(algorithm, **params)
+    weighted.fit(X, y, sample_weight=np.full(100, 2.0))
+    assert_allclose(weighted.coef_, twice.coef_, rtol=1e-7)
+
+
 def test_groups_find_whole_groups():
     rng = np.random.RandomState(0)
     X = rng.standard_normal((40, 200))
@@ -320,6 +394,13 @@ def test_one_row():
         ({"algorithm": "em", "n_noise_starts": 2}, "n_noise_starts=2 is for"),
         ({"algorithm": "em", "max_features": 2}, "max_features=2 is for"),
         ({"noise_variance": 1.0, "n_noise_starts": 2}, "a noise variance that is"),
+        ({"algorithm": "sequential", "lambda_1": 1.0}, "takes no lambda_1"),
+        (
+            {"algorithm": "sequential", "output_correlation": "ar1"},
+            "takes no output_correlation; got 'ar1'",
+        ),
+        ({"output_correlation": "ar2"}, "output_correlation"),
+        ({"alpha_1": -1.0}, "alpha_1"),
         ({"warm_start": True, "coupling": 0.5}, "warm_start=True goes without"),
         ({"inclusion_threshold": 0.5}, "inclusion_threshold"),
         ({"noise_variance": 0.0}, "noise_variance"),

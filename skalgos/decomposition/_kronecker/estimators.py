@@ -84,13 +84,14 @@ class KroneckerSparseCoder(
     factor_variances_ : list of ndarray of shape (N_i,)
         The prior variances are their outer product. Only with ``shared_support``.
 
-    scores_ : ndarray of shape (n_iter_ + 1,)
+    scores_ : ndarray
         The log evidence less a constant for each column of a dictionary that is left,
-        at the start and after each iteration; it never falls. Only with
-        ``shared_support``.
+        at the start (with "auto" after the head start) and after each iteration; it
+        never falls. Only with ``shared_support``.
 
     n_iter_ : int
-        The number of iterations, the largest of all rows.
+        The number of iterations, the head start of "auto" included; the largest of all
+        rows.
 
     converged_ : bool
         Whether all rows ended before ``max_iter``.

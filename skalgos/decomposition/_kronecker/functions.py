@@ -32,11 +32,12 @@ class KronSparseBayesResult(NamedTuple):
         together.
     log_evidence : float
         The logarithm of the probability of the measurements.
-    scores : ndarray of shape (n_iter + 1,)
+    scores : ndarray
         The log evidence less a constant for each column of a factor that is left, at
-        the start and after each iteration; it never falls.
+        the start (with "auto" after the head start) and after each iteration; it never
+        falls.
     n_iter : int
-        The number of iterations.
+        The number of iterations, the head start of "auto" included.
     converged : bool
         Whether it ended before ``max_iter``.
     """
@@ -113,8 +114,9 @@ def kron_sparse_bayes(
           "kl" the product of their sums. Where one of them lowers the evidence, a step
           of "mm" replaces it.
         - "mm" lowers an upper bound of the cost, in half as many iterations as "am".
-        - "auto" is "kl" for 30 iterations, without dropping anything, and "mm" then;
-          "mm" alone with ``coupling``.
+        - "auto" is "mm" from two head starts, the better of the two: 30 iterations of
+          "svd", and of "kl", in which nothing is dropped or replaced. With ``coupling``
+          it is "mm" alone.
 
     coupling : float or tuple of float, default=None
         How much, from 0 to 1, each variance of a factor counts for its neighbours too;

@@ -1,12 +1,10 @@
 """SparseBayesClassifier."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -17,10 +15,15 @@ from skalgos._compat import (
     Interval,
     StrOptions,
     _fit_context,
-    check_sample_weight,
 )
 from skalgos._tasks import fit_task
 from skalgos._threads import n_threads
+from skalgos.linear_model._sparse_bayes.common import (
+    CONSTRAINTS,
+    MAX_ACTIVE_CONSTRAINT,
+    row_weights,
+    warn_if_unsettled,
+)
 
 
 class OneVersusRest:
@@ -30,9 +33,8 @@ class OneVersusRest:
         """Fit one classifier for each class, or one for two; set what is common."""
         from skalgos._sparse_bayes.classify import separate
 
-        counts = np.ones(len(y))
-        if sample_weight is not None:
-            counts = check_sample_weight(sample_weight, X, np.float64)
+        counts = row_weights(sample_weight, X)
+        counts = np.ones(len(y)) if counts is None else counts
         present = np.unique(y[counts > 0])
         if len(present) < 2:
             raise ValueError(
@@ -78,13 +80,7 @@ class OneVersusRest:
         self.log_evidence_ = np.array([s.log_evidence for s in found])
         self.n_iter_ = max(s.n_iter for s in found)
         self.converged_ = all(s.converged for s in found)
-        if not self.converged_ and self.n_iter_ >= self.max_iter:
-            warnings.warn(
-                f"{type(self).__name__} stopped after max_iter={self.max_iter} rounds "
-                "before the prior variances settled. Increase max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=6,
-            )
+        warn_if_unsettled(self, stacklevel=5)
 
     def _class_counts(self, y, counts):
         """Return the weight of each sample that its class has."""
@@ -302,12 +298,12 @@ class SparseBayesClassifier(
             StrOptions({"universal"}),
             Interval(Real, 1, None, closed="left"),
         ],
-        "expected_false_inclusions": [Interval(Real, 0, None, closed="neither")],
+        "expected_false_inclusions": CONSTRAINTS["expected_false_inclusions"],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "max_features": [Interval(Integral, 1, None, closed="left"), None],
+        "max_iter": CONSTRAINTS["max_iter"],
+        "tol": CONSTRAINTS["tol"],
+        "max_features": MAX_ACTIVE_CONSTRAINT,
         "n_jobs": [Integral, None],
     }
 

@@ -1,14 +1,17 @@
 """Sparse Bayesian recovery of real or complex signals, as functions."""
 
-from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from skalgos._compat import Interval, StrOptions, validate_params
+from skalgos._compat import validate_params
 from skalgos._sparse_bayes.validation import numeric_array
+from skalgos.linear_model._sparse_bayes.common import (
+    CONSTRAINTS,
+    MAX_ACTIVE_CONSTRAINT,
+)
 
 
 class SparseBayesResult(NamedTuple):
@@ -22,8 +25,9 @@ class SparseBayesResult(NamedTuple):
         The columns whose coefficients are not zero, in increasing order.
     prior_variance : ndarray of shape (n_columns,)
         The variances of the prior; 0 for columns that are not active.
-    variance : ndarray of shape (n_columns,)
-        The variances of the posterior, the same for all outputs.
+    variance : ndarray of shape (n_columns,) or (n_columns, n_outputs)
+        The variances of the posterior: the same for all outputs, or of each if they are
+        correlated.
     noise_variance : float
         The variance of the noise, for complex data of its real and imaginary part
         together.
@@ -31,11 +35,15 @@ class SparseBayesResult(NamedTuple):
         The logarithm of the probability of the measurements.
     scores : ndarray of shape (n_iter + 1,)
         The log evidence at the start and after each iteration; with "sequential" less
-        what the inclusion threshold takes for each active column.
+        what the inclusion threshold takes for each active column, and with the
+        logarithm of the priors of what is learned.
     n_iter : int
         The number of iterations.
     converged : bool
         Whether it ended before ``max_iter``.
+    output_correlation : ndarray of shape (n_outputs, n_outputs) or None
+        The covariance of the coefficients of a column between outputs, in units of its
+        prior variance, if it was learned.
     """
 
     coef: np.ndarray
@@ -47,30 +55,16 @@ class SparseBayesResult(NamedTuple):
     scores: np.ndarray
     n_iter: int
     converged: bool
+    output_correlation: np.ndarray | None = None
 
 
 @validate_params(
     {
         "A": ["array-like", "sparse matrix"],
         "Y": ["array-like"],
-        "algorithm": [StrOptions({"auto", "sequential", "em", "mm", "mackay"})],
-        "inclusion_threshold": [
-            StrOptions({"auto", "universal"}),
-            Interval(Real, 1, None, closed="left"),
-        ],
-        "expected_false_inclusions": [Interval(Real, 0, None, closed="neither")],
-        "noise_variance": [
-            StrOptions({"learn"}),
-            Interval(Real, 0, None, closed="neither"),
-        ],
-        "n_noise_starts": [Interval(Integral, 1, 10, closed="both")],
-        "groups": ["array-like", None],
-        "coupling": [Interval(Real, 0, 1, closed="both"), "array-like", None],
+        **CONSTRAINTS,
         "shape": ["array-like", None],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "prune_tol": [Interval(Real, 0, 1, closed="left")],
-        "max_active": [Interval(Integral, 1, None, closed="left"), None],
+        "max_active": MAX_ACTIVE_CONSTRAINT,
     },
     prefer_skip_nested_validation=True,
 )
@@ -86,9 +80,14 @@ def sparse_bayes(
     groups: ArrayLike | None = None,
     coupling: float | tuple | None = None,
     shape: tuple | None = None,
+    output_correlation: str | None = None,
+    alpha_1: float = 0.0,
+    alpha_2: float = 0.0,
+    lambda_1: float = 0.0,
+    lambda_2: float = 0.0,
     max_iter: int = 1000,
     tol: float = 1e-3,
-    prune_tol: float = 1e-4,
+    prune_tol: float = 1e-5,
     max_active: int | None = None,
 ) -> SparseBayesResult:
     """Recover a sparse X from ``Y = A X + noise``, for real or complex numbers.
@@ -131,13 +130,22 @@ def sparse_bayes(
         The shape of the coefficients as a tensor, whose prior variances are an outer
         product.
 
+    output_correlation : {"ar1", "full"} or None, default=None
+        What kind of correlation between outputs is learned.
+
+    alpha_1, alpha_2 : float, default=0.0
+        Shape and rate of a Gamma prior of the precision of the noise.
+
+    lambda_1, lambda_2 : float, default=0.0
+        Shape and rate of a Gamma prior of the prior precisions.
+
     max_iter : int, default=1000
         The largest number of rounds or iterations.
 
     tol : float, default=1e-3
         Stop when prior variances change by a smaller share.
 
-    prune_tol : float, default=1e-4
+    prune_tol : float, default=1e-5
         Below which share of the largest a prior variance may be dropped.
 
     max_active : int, default=None
@@ -147,7 +155,7 @@ def sparse_bayes(
     -------
     result : SparseBayesResult
         A named tuple of coef, active, prior_variance, variance, noise_variance,
-        log_evidence, scores, n_iter, converged.
+        log_evidence, scores, n_iter, converged, output_correlation.
 
     Raises
     ------
@@ -210,24 +218,25 @@ def sparse_bayes(
         coupling=coupling,
         shape=shape,
         shape_name="shape",
+        output_correlation=output_correlation,
+        alpha_1=alpha_1,
+        alpha_2=alpha_2,
+        lambda_1=lambda_1,
+        lambda_2=lambda_2,
         max_iter=max_iter,
         tol=tol,
         prune_tol=prune_tol,
         max_active=max_active,
         max_active_name="max_active",
     )
-    design = Design(A)
-    found = recover(design, Y.reshape(len(Y), -1), settings)
+    found = recover(Design(A), Y.reshape(len(Y), -1), settings)
     coef = np.zeros((A.shape[1], found.mean.shape[1]), found.mean.dtype)
     coef[found.active] = found.mean
     prior = np.zeros(A.shape[1])
     prior[found.active] = found.gamma
-    variance = np.zeros(A.shape[1])
-    if found.root is not None:
-        variance[found.active] = (np.abs(found.root) ** 2).sum(axis=1)
-    else:
-        explained = (np.abs(found.W) ** 2).sum(axis=0)
-        variance[found.active] = found.gamma * np.maximum(1 - explained, 0.0)
+    diagonals = found.for_outputs([c.diagonal() for c in found.covariances])
+    variance = np.zeros((A.shape[1], *diagonals.shape[1:]))
+    variance[found.active] = diagonals
     return SparseBayesResult(
         coef if Y.ndim == 2 else coef[:, 0],
         np.sort(found.active),
@@ -238,6 +247,7 @@ def sparse_bayes(
         found.scores,
         found.n_iter,
         found.converged,
+        found.correlation,
     )
 
 

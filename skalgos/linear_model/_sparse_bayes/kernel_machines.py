@@ -1,11 +1,9 @@
 """Relevance vector machines: sparse Bayesian models of kernels at training points."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -16,11 +14,15 @@ from skalgos._compat import (
     Interval,
     StrOptions,
     _fit_context,
-    check_sample_weight,
 )
 from skalgos._tasks import fit_task
 from skalgos.linear_model._sparse_bayes.classifier import OneVersusRest
-from skalgos.linear_model._sparse_bayes.regressor import predicted
+from skalgos.linear_model._sparse_bayes.common import (
+    MAX_ACTIVE_CONSTRAINT,
+    NOISE_CONSTRAINT,
+    PosteriorRegressor,
+    row_weights,
+)
 
 _KERNEL_CONSTRAINTS = {
     "kernel": [
@@ -34,7 +36,7 @@ _KERNEL_CONSTRAINTS = {
     "fit_intercept": ["boolean"],
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="left")],
-    "max_relevance_vectors": [Interval(Integral, 1, None, closed="left"), None],
+    "max_relevance_vectors": MAX_ACTIVE_CONSTRAINT,
 }
 
 
@@ -62,9 +64,11 @@ class KernelBasis:
             self.gamma_ = 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
         else:
             self.gamma_ = 1.0 / X.shape[1] if self.gamma == "auto" else self.gamma
-        return rows, self._kernel(X, X[rows])
+        return rows, self._kernel(X[rows], X).T
 
     def _kernel(self, X, centres):
+        if not len(centres):
+            return np.empty((len(X), 0), X.dtype)
         if callable(self.kernel):
             params = self.kernel_params or {}
         else:
@@ -78,7 +82,9 @@ class KernelBasis:
         return validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
 
 
-class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
+class RVR(
+    CallbackSupportMixin, KernelBasis, PosteriorRegressor, RegressorMixin, SkalEstimator
+):
     """Relevance vector machine for regression.
 
     A sparse Bayesian linear model whose features are kernels centred at the training
@@ -206,10 +212,7 @@ class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
 
     _parameter_constraints: dict = {
         **_KERNEL_CONSTRAINTS,
-        "noise_variance": [
-            StrOptions({"learn"}),
-            Interval(Real, 0, None, closed="neither"),
-        ],
+        "noise_variance": NOISE_CONSTRAINT,
     }
 
     def __init__(
@@ -265,23 +268,13 @@ class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
         return self
 
     def _fit(self, X, y, sample_weight):
-        from skalgos._sparse_bayes.design import Design
-        from skalgos._sparse_bayes.recover import Settings, recover
+        from skalgos._sparse_bayes.recover import Settings
 
-        weights = None
-        if sample_weight is not None:
-            weights = check_sample_weight(sample_weight, X, np.float64)
-            if self.fit_intercept and weights.sum() <= 1:
-                raise ValueError(
-                    "sample_weight must sum to more than 1, as weights count rows and "
-                    f"the intercept takes one; got {weights.sum():.3g}."
-                )
+        weights = row_weights(sample_weight, X, intercept=self.fit_intercept)
         order = _canonical(X, y)
         X, y = np.ascontiguousarray(X[order]), y[order]
         weights = None if weights is None else weights[order]
         rows, K = self._basis(X, weights)
-        design = Design(K, weights, centre=self.fit_intercept)
-        Y, mean = design.response(y.astype(np.float64)[:, None])
         noise = self.noise_variance
         settings = Settings(
             "sequential",
@@ -291,47 +284,18 @@ class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
             max_iter=self.max_iter,
             tol=self.tol,
         )
-        task = fit_task(
-            self, X, y, sample_weight=weights, max_subtasks=None, sequential=True
-        )
 
-        def fitted(solution):
+        def fitted(solution, design):
             by_place = np.argsort(solution.active)
             places = rows[solution.active[by_place]]
-            centre = 0.0 if mean is None else design.mean[solution.active]
-            at_mean = 0.0 if mean is None else float(centre @ solution.mean[:, 0])
-            intercept = 0.0 if mean is None else float(mean[0]) - at_mean
             return {
-                "_solution": solution,
-                "_offset": (
-                    None if mean is None else (centre, solution.noise / design.total)
-                ),
                 "_centres": X[rows[solution.active]],
                 "relevance_indices_": order[places],
                 "relevance_vectors_": X[places],
                 "dual_coef_": solution.mean[by_place, 0].astype(X.dtype),
-                "intercept_": X.dtype.type(intercept),
-                "noise_variance_": float(solution.noise),
-                "log_evidence_": float(solution.log_evidence),
-                "scores_": solution.scores,
-                "n_iter_": solution.n_iter,
-                "converged_": solution.converged,
             }
 
-        def on_round():
-            round_ = task.subtask("round")
-            return lambda solution: round_.end(lambda: fitted(solution()))
-
-        solution = recover(design, Y, settings, on_round=on_round)
-        task.end()
-        vars(self).update(fitted(solution))
-        if not self.converged_ and self.n_iter_ >= self.max_iter:
-            warnings.warn(
-                f"RVR stopped after max_iter={self.max_iter} rounds, before nothing "
-                "more raised the evidence. Increase max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+        self._recover(X, y, K, weights, settings, fitted)
 
     def predict(self, X, return_std=False, return_cov=False):
         """Predict targets, with the uncertainty of the prediction on request.
@@ -364,22 +328,9 @@ class RVR(CallbackSupportMixin, KernelBasis, RegressorMixin, SkalEstimator):
             If both ``return_std`` and ``return_cov`` are set.
         """
         X = self._validated(X)
-        if return_std and return_cov:
-            raise ValueError("return_std and return_cov exclude each other: set one.")
-        solution = self._solution
-        if len(solution.active):
-            K = self._kernel(X, self._centres)
-        else:
-            K = np.empty((len(X), 0), X.dtype)
-        return predicted(
-            K,
-            solution,
-            self._offset,
-            solution.mean[:, 0].astype(X.dtype),
-            self.intercept_,
-            return_std,
-            return_cov,
-        )
+        K = self._kernel(X, self._centres)
+        coef = self._solution.mean[:, 0].astype(X.dtype)
+        return self._predicted(K, coef, return_std, return_cov)
 
 
 class RVC(
@@ -571,9 +522,7 @@ class RVC(
         with self._all_or_nothing():
             X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
             check_classification_targets(y)
-            weights = None
-            if sample_weight is not None:
-                weights = check_sample_weight(sample_weight, X, np.float64)
+            weights = row_weights(sample_weight, X)
             task = fit_task(
                 self,
                 X,
@@ -617,6 +566,4 @@ class RVC(
             Of the second of two classes, or of each of more against the rest.
         """
         X = self._validated(X)
-        if len(self._centres):
-            return self._log_odds(self._kernel(X, self._centres))
-        return self._log_odds(np.empty((len(X), 0)))
+        return self._log_odds(self._kernel(X, self._centres))

@@ -1,28 +1,26 @@
 """SparseBayesRegressor."""
 
-import warnings
-from numbers import Integral, Real
-
 import numpy as np
-from scipy import sparse
 from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skalgos._base import SkalEstimator
-from skalgos._compat import (
-    CallbackSupportMixin,
-    Interval,
-    StrOptions,
-    _fit_context,
-    check_sample_weight,
+from skalgos._compat import CallbackSupportMixin, _fit_context
+from skalgos.linear_model._sparse_bayes.common import (
+    CONSTRAINTS,
+    MAX_ACTIVE_CONSTRAINT,
+    PosteriorRegressor,
+    row_weights,
 )
-from skalgos._tasks import fit_task
 
 
 class SparseBayesRegressor(
-    CallbackSupportMixin, MultiOutputMixin, RegressorMixin, SkalEstimator
+    CallbackSupportMixin,
+    PosteriorRegressor,
+    MultiOutputMixin,
+    RegressorMixin,
+    SkalEstimator,
 ):
     """Sparse linear regression by sparse Bayesian learning.
 
@@ -50,8 +48,9 @@ class SparseBayesRegressor(
           and ends in the best optima.
         - "mm" lowers an upper bound; "mackay" iterates a fixed point and may lower the
           evidence.
-        - "auto" is "mm" with ``groups``, ``coupling`` or ``feature_shape``, else
-          "sequential".
+        - "auto" is "mm" with ``groups``, ``coupling``, ``feature_shape``,
+          ``output_correlation``, ``lambda_1`` or ``lambda_2``, which "sequential" does
+          not know, else "sequential".
 
     inclusion_threshold : {"auto", "universal"} or float, default="auto"
         By which ratio of the squared correlation with what is not explained yet to its
@@ -84,8 +83,30 @@ class SparseBayesRegressor(
         The features are a tensor of this shape, in C order, and their prior variances
         an outer product of a vector for each axis.
 
+    output_correlation : {"ar1", "full"} or None, default=None
+        Whether the coefficients of a feature are correlated between targets: "full" by
+        a covariance that all features share, "ar1" by a correlation that falls off as a
+        power of the distance between targets, for targets in the order of time. It is
+        learned, which asks for a noise variance that is known, or held by ``alpha_1``
+        and ``alpha_2``, if there are more features than samples. None is no
+        correlation.
+
     fit_intercept : bool, default=True
         Whether to fit an intercept; its uncertainty is part of predictions.
+
+    alpha_1 : float, default=0.0
+        Shape of a Gamma prior of the precision of the noise, in units in which y has
+        variance one.
+
+    alpha_2 : float, default=0.0
+        Rate of that prior.
+
+    lambda_1 : float, default=0.0
+        Shape of a Gamma prior of the prior precisions, in units in which y and all
+        features have variance one. Not for "sequential".
+
+    lambda_2 : float, default=0.0
+        Rate of that prior.
 
     max_iter : int, default=1000
         The largest number of rounds ("sequential") or iterations.
@@ -94,7 +115,7 @@ class SparseBayesRegressor(
         Stop when no logarithm of a prior variance ("sequential"), or the vector of
         prior variances as a whole, changes by more.
 
-    prune_tol : float, default=1e-4
+    prune_tol : float, default=1e-5
         Prior variances below this share of the largest are dropped, if the evidence
         does not speak for them. Not used by "sequential".
 
@@ -121,9 +142,14 @@ class SparseBayesRegressor(
         The prior precisions, the reciprocals of the prior variances; infinite for
         features that are not active.
 
-    sigma_ : ndarray of shape (n_active, n_active)
-        The posterior covariance of the active coefficients, the same for all targets.
-        Computed at each access.
+    sigma_ : ndarray of shape (n_active, n_active) or (n_active, n_active, n_targets)
+        The posterior covariance of the active coefficients: the same for all targets,
+        or with ``output_correlation`` of each. Computed at each access.
+
+    output_correlation_ : ndarray of shape (n_targets, n_targets)
+        The covariance of the coefficients of a feature between targets, in units of
+        its prior variance: the mean of the diagonal is 1. Only with
+        ``output_correlation``.
 
     noise_variance_ : float
         The variance of the noise: 0 if y is constant.
@@ -203,6 +229,9 @@ class SparseBayesRegressor(
        IEEE Transactions on Signal Processing 52, 2004.
     .. [4] D. P. Wipf and S. S. Nagarajan, "A new view of automatic relevance
        determination", NIPS 2007.
+    .. [5] Z. Zhang and B. D. Rao, "Sparse signal recovery with temporally correlated
+       source vectors using sparse Bayesian learning", IEEE Journal of Selected Topics
+       in Signal Processing 5, 2011.
 
     Examples
     --------
@@ -220,25 +249,10 @@ class SparseBayesRegressor(
     """
 
     _parameter_constraints: dict = {
-        "algorithm": [StrOptions({"auto", "sequential", "em", "mm", "mackay"})],
-        "inclusion_threshold": [
-            StrOptions({"auto", "universal"}),
-            Interval(Real, 1, None, closed="left"),
-        ],
-        "expected_false_inclusions": [Interval(Real, 0, None, closed="neither")],
-        "noise_variance": [
-            StrOptions({"learn"}),
-            Interval(Real, 0, None, closed="neither"),
-        ],
-        "n_noise_starts": [Interval(Integral, 1, 10, closed="both")],
-        "groups": ["array-like", None],
-        "coupling": [Interval(Real, 0, 1, closed="both"), "array-like", None],
+        **CONSTRAINTS,
         "feature_shape": ["array-like", None],
         "fit_intercept": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "prune_tol": [Interval(Real, 0, 1, closed="left")],
-        "max_features": [Interval(Integral, 1, None, closed="left"), None],
+        "max_features": MAX_ACTIVE_CONSTRAINT,
         "warm_start": ["boolean"],
     }
 
@@ -253,10 +267,15 @@ class SparseBayesRegressor(
         groups=None,
         coupling=None,
         feature_shape=None,
+        output_correlation=None,
         fit_intercept=True,
+        alpha_1=0.0,
+        alpha_2=0.0,
+        lambda_1=0.0,
+        lambda_2=0.0,
         max_iter=1000,
         tol=1e-3,
-        prune_tol=1e-4,
+        prune_tol=1e-5,
         max_features=None,
         warm_start=False,
     ):
@@ -268,7 +287,12 @@ class SparseBayesRegressor(
         self.groups = groups
         self.coupling = coupling
         self.feature_shape = feature_shape
+        self.output_correlation = output_correlation
         self.fit_intercept = fit_intercept
+        self.alpha_1 = alpha_1
+        self.alpha_2 = alpha_2
+        self.lambda_1 = lambda_1
+        self.lambda_2 = lambda_2
         self.max_iter = max_iter
         self.tol = tol
         self.prune_tol = prune_tol
@@ -315,25 +339,15 @@ class SparseBayesRegressor(
         return self
 
     def _fit(self, X, y, sample_weight):
-        from skalgos._sparse_bayes.design import Design
-        from skalgos._sparse_bayes.recover import make_settings, recover
+        from skalgos._sparse_bayes.recover import make_settings, threshold_value
 
         settings = make_settings(
             X.shape[1],
-            algorithm=self.algorithm,
-            inclusion_threshold=self.inclusion_threshold,
-            expected_false_inclusions=self.expected_false_inclusions,
-            noise_variance=self.noise_variance,
-            n_noise_starts=self.n_noise_starts,
-            groups=self.groups,
-            coupling=self.coupling,
             shape=self.feature_shape,
             shape_name="feature_shape",
-            max_iter=self.max_iter,
-            tol=self.tol,
-            prune_tol=self.prune_tol,
             max_active=self.max_features,
             max_active_name="max_features",
+            **{name: getattr(self, name) for name in CONSTRAINTS},
         )
         structured = settings.algorithm != "sequential" and (
             settings.membership is not None or settings.shape or settings.coupling
@@ -342,47 +356,37 @@ class SparseBayesRegressor(
             raise ValueError(
                 "warm_start=True goes without groups, coupling and feature_shape."
             )
-        start, start_noise = self._previous(X.shape[1])
-        weights = None
-        if sample_weight is not None:
-            weights = check_sample_weight(sample_weight, X, np.float64)
-            if self.fit_intercept and weights.sum() <= 1:
-                raise ValueError(
-                    "sample_weight must sum to more than 1, as weights count rows and "
-                    f"the intercept takes one; got {weights.sum():.3g}."
-                )
-        design = Design(X, weights, centre=self.fit_intercept)
-        targets = y.astype(np.float64).reshape(len(y), -1)
-        Y, mean = design.response(targets)
-        task = fit_task(
-            self, X, y, sample_weight=weights, max_subtasks=None, sequential=True
-        )
+        weights = row_weights(sample_weight, X, intercept=self.fit_intercept)
 
-        def fitted(solution):
-            return _fitted(solution, design, mean, y.ndim, settings)
+        def fitted(solution, design):
+            n_targets = solution.mean.shape[1]
+            coef = np.zeros((n_targets, X.shape[1]), X.dtype)
+            coef[:, solution.active] = solution.mean.T
+            precision = np.full(X.shape[1], np.inf)
+            precision[solution.active] = 1.0 / solution.gamma
+            usable = int(np.count_nonzero(design.scale))
+            noise = solution.noise
+            return {
+                "coef_": coef if y.ndim == 2 else coef[0],
+                "active_": np.sort(solution.active),
+                "lambda_": precision,
+                "alpha_": 1.0 / noise if noise > 0 else np.inf,
+                "algorithm_": settings.algorithm,
+                "inclusion_threshold_": threshold_value(
+                    settings, usable, n_targets, False
+                ),
+            }
 
-        def on_round():
-            round_ = task.subtask("round")
-            return lambda solution: round_.end(lambda: fitted(solution()))
-
-        solution = recover(
-            design, Y, settings, start=start, start_noise=start_noise, on_round=on_round
-        )
-        task.end()
-        vars(self).update(fitted(solution))
-        if not self.converged_ and self.n_iter_ >= self.max_iter:
-            warnings.warn(
-                f"SparseBayesRegressor stopped after max_iter={self.max_iter} "
-                "iterations before the prior variances settled. Increase max_iter or "
-                "tol.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+        start = self._previous(X.shape[1])
+        self.__dict__.pop("output_correlation_", None)
+        self._recover(X, y, X, weights, settings, fitted, **start)
+        if self._solution.correlation is not None:
+            self.output_correlation_ = self._solution.correlation
 
     def _previous(self, n_features):
         """Return the prior variances and noise of the previous fit, for warm starts."""
         if not self.warm_start or not hasattr(self, "lambda_"):
-            return None, None
+            return {}
         if len(self.lambda_) != n_features:
             raise ValueError(
                 "With warm_start=True the number of features must stay the same; it "
@@ -390,15 +394,17 @@ class SparseBayesRegressor(
             )
         noise = self.noise_variance_ if self.noise_variance_ > 0 else None
         solution = self._solution
-        return (solution.active, solution.gamma), noise
+        return {"start": (solution.active, solution.gamma), "start_noise": noise}
 
     # ---- using -----------------------------------------------------------------------
     @property
     def sigma_(self):
         """The posterior covariance of the active coefficients."""
         check_is_fitted(self)
-        order = np.argsort(self._solution.active)
-        return self._solution.covariance()[np.ix_(order, order)]
+        solution = self._solution
+        order = np.argsort(solution.active)
+        matrices = [c.matrix() for c in solution.covariances]
+        return solution.for_outputs(matrices)[np.ix_(order, order)]
 
     def predict(self, X, return_std=False, return_cov=False):
         """Predict targets, with the uncertainty of the prediction on request.
@@ -433,8 +439,6 @@ class SparseBayesRegressor(
             If both ``return_std`` and ``return_cov`` are set.
         """
         check_is_fitted(self)
-        if return_std and return_cov:
-            raise ValueError("return_std and return_cov exclude each other: set one.")
         X = validate_data(
             self,
             X,
@@ -442,14 +446,9 @@ class SparseBayesRegressor(
             accept_sparse=["csr", "csc"],
             dtype=[np.float64, np.float32],
         )
-        return predicted(
-            X[:, self._solution.active],
-            self._solution,
-            self._offset,
-            self.coef_[..., self._solution.active],
-            self.intercept_,
-            return_std,
-            return_cov,
+        active = self._solution.active
+        return self._predicted(
+            X[:, active], self.coef_[..., active], return_std, return_cov
         )
 
     def sample_coef(self, n_samples=1, random_state=None):
@@ -473,74 +472,8 @@ class SparseBayesRegressor(
         rng = check_random_state(random_state)
         solution = self._solution
         k, n_targets = solution.mean.shape
-        normals = rng.standard_normal((k, n_samples * n_targets))
-        draws = solution.draw(normals).reshape(k, n_samples, n_targets)
-        draws = (draws + solution.mean[:, None]).transpose(1, 2, 0)
+        draws = solution.draw(rng.standard_normal((k, n_targets, n_samples)))
+        draws = (draws + solution.mean[:, :, None]).transpose(2, 1, 0)
         coefs = np.zeros((n_samples, n_targets, self.n_features_in_))
         coefs[..., solution.active] = draws
         return coefs if self.coef_.ndim == 2 else coefs[:, 0]
-
-
-def _fitted(solution, design, y_mean, y_ndim, settings):
-    """Return the fitted attributes."""
-    from skalgos._sparse_bayes.recover import threshold_value
-
-    n_features = design.shape[1]
-    dtype = design.X.dtype
-    n_targets = solution.mean.shape[1]
-    coef = np.zeros((n_targets, n_features))
-    coef[:, solution.active] = solution.mean.T
-    intercept = np.zeros(n_targets)
-    offset = None
-    if y_mean is not None:
-        at_mean = design.mean[solution.active] @ solution.mean
-        intercept = y_mean - at_mean
-        offset = design.mean[solution.active], solution.noise / design.total
-    precision = np.full(n_features, np.inf)
-    precision[solution.active] = 1.0 / solution.gamma
-    threshold = threshold_value(
-        settings, int(np.count_nonzero(design.scale)), n_targets, False
-    )
-    coef, intercept = coef.astype(dtype), intercept.astype(dtype)
-    return {
-        "_solution": solution,
-        "_offset": offset,
-        "coef_": coef if y_ndim == 2 else coef[0],
-        "intercept_": intercept if y_ndim == 2 else intercept[0],
-        "active_": np.sort(solution.active),
-        "lambda_": precision,
-        "noise_variance_": float(solution.noise),
-        "alpha_": 1.0 / solution.noise if solution.noise > 0 else np.inf,
-        "log_evidence_": float(solution.log_evidence),
-        "scores_": solution.scores,
-        "n_iter_": solution.n_iter,
-        "converged_": solution.converged,
-        "algorithm_": settings.algorithm,
-        "inclusion_threshold_": threshold,
-    }
-
-
-def predicted(X, solution, offset, coef, intercept, return_std, return_cov):
-    """Return predictions from the active columns, and their uncertainty."""
-    mean = X @ coef.T + intercept
-    if not (return_std or return_cov):
-        return mean
-    dense = X.toarray() if sparse.issparse(X) else X
-    dense = dense.astype(np.float64)
-    extra = solution.noise
-    if offset is not None:
-        dense = dense - offset[0]
-        extra = extra + offset[1]
-    if return_std:
-        std = np.sqrt(solution.variance_of(dense) + extra).astype(mean.dtype)
-        if mean.ndim == 2:
-            std = np.repeat(std[:, None], mean.shape[1], axis=1)
-        return mean, std
-    covariance = solution.covariance_of(dense)
-    if offset is not None:
-        covariance += offset[1]
-    covariance[np.diag_indices(len(covariance))] += solution.noise
-    covariance = covariance.astype(mean.dtype)
-    if mean.ndim == 2:
-        covariance = np.repeat(covariance[:, :, None], mean.shape[1], axis=2)
-    return mean, covariance
