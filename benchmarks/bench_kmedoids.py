@@ -8,12 +8,18 @@ from typing import NamedTuple
 import kmedoids
 import numpy as np
 from harness import Bench, Group, child_cpu, script
+from onebatch import OneBatchPAM
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import pairwise_distances
 
-from skalgos.cluster import KMedoids, k_medoids
+from skalgos.cluster import (
+    KMedoids,
+    MedoidSilhouette,
+    k_medoids,
+    medoid_silhouette_score,
+)
 
-PEERS = ("kmedoids",)
+PEERS = ("kmedoids", "onebatch")
 TOLERANCE = 0.002
 # With few medoids one start ends a percent above the next, and there are few starts.
 SMALL_TOLERANCE = 0.01
@@ -57,6 +63,36 @@ GROUPS = {
         "must be identical.",
         ours="n_jobs=2",
         peer="n_jobs=1",
+    ),
+    "silhouette": Group(
+        "The medoid silhouette on a float32 matrix, n x k",
+        "MedoidSilhouette(k, metric='precomputed', init=start, n_init=1) against "
+        "kmedoids.fastermsc(D, start). CPU time of one thread. The mean of one minus "
+        f"the silhouette must be at most {SMALL_TOLERANCE:.1%} above the peer's.",
+        peer="kmedoids",
+    ),
+    "dynmsc": Group(
+        "The number of clusters on a float32 matrix, n x the largest k",
+        "MedoidSilhouette('auto', metric='precomputed', max_clusters=k, init=start, "
+        "n_init=1) against kmedoids.dynmsc(D, start). CPU time of one thread. The mean "
+        f"of one minus the silhouette must be at most {SMALL_TOLERANCE:.1%} above the "
+        "peer's.",
+        peer="kmedoids",
+    ),
+    "sampled": Group(
+        "The sampled solver on float32 features, n x d",
+        "KMedoids(k, solver='sampled') against KMedoids(k, n_init=1, "
+        "solver='matrix-free'), the exact search, from starts of their own. CPU time "
+        "of one thread. The mean loss must be at most 0.5% above that of the exact "
+        "search.",
+        peer="exact",
+    ),
+    "million": Group(
+        "A million rows of float32 features, n x d",
+        "KMedoids(k, solver='sampled') against onebatch.OneBatchPAM(k), one fit each. "
+        "CPU time of the process, and the largest extra memory that Python and numpy "
+        "hold. The loss must be lower by a percent.",
+        peer="onebatch",
     ),
     "small": Group(
         "Small matrices, n x k",
@@ -323,6 +359,94 @@ def small(bench, n, k, order, limit):
     )
 
 
+def silhouette(bench, group, n, k, order, target):
+    """Add a row of the medoid silhouette, with k medoids or at most so many."""
+    workload = f"{n} x {k}, {order} order"
+    if not bench.wants(group, workload, n):
+        return
+    D = matrix(n, order)
+    n_clusters = k if group == "silhouette" else "auto"
+
+    def ours(start):
+        model = MedoidSilhouette(
+            n_clusters,
+            metric="precomputed",
+            max_clusters=k,
+            init=start.medoids.astype(int),
+            n_init=1,
+            random_state=start.seed,
+        )
+        return model.fit(D).medoid_indices_
+
+    def peer(start):
+        if group == "silhouette":
+            return kmedoids.fastermsc(D, start.medoids).medoids
+        return kmedoids.dynmsc(D, start.medoids).medoids
+
+    bench.compare(
+        group,
+        workload,
+        ours,
+        peer,
+        starts(n, k)[:15],
+        quality=lambda medoids: 1 - medoid_silhouette_score(D[:, medoids]),
+        tolerance=SMALL_TOLERANCE,
+        target=target,
+    )
+
+
+def sampled(bench, n, d, k, target):
+    """Add the row of the sampled solver beside the exact search."""
+    workload = f"{n} x {d}, k={k}"
+    if not bench.wants("sampled", workload, n):
+        return
+    X = blobs(n, d)
+
+    def fit(seed, **params):
+        return KMedoids(k, random_state=seed, **params).fit(X).medoid_indices_
+
+    bench.compare(
+        "sampled",
+        workload,
+        lambda seed: fit(seed, solver="sampled"),
+        lambda seed: fit(seed, solver="matrix-free", n_init=1),
+        range(5),
+        quality=features_loss(X),
+        tolerance=0.005,
+        target=target,
+    )
+
+
+def million(bench, n, d, k):
+    """Add the row of a million rows."""
+    workload = f"{n} x {d}, k={k}"
+    if not bench.wants("million", workload, n):
+        return
+    X = blobs(n, d)
+
+    def ours(_):
+        return KMedoids(k, solver="sampled", random_state=0).fit(X).medoid_indices_
+
+    def peer(_):
+        return OneBatchPAM(k, random_state=0).fit(X).medoid_indices_
+
+    bench.compare(
+        "million",
+        workload,
+        ours,
+        peer,
+        range(1),
+        quality=lambda medoids: (
+            KMedoids(k, init=medoids, max_iter=0, n_init=1, solver="sampled")
+            .fit(X)
+            .inertia_
+        ),
+        tolerance=-0.01,
+        memory=True,
+        target=1 / 3,
+    )
+
+
 # ---- start-up ------------------------------------------------------------------------
 _OURS = """
 from skalgos.cluster import KMedoids as Model
@@ -388,6 +512,14 @@ def main(argv=None):
         features(bench, f"{n} x {d}", blobs(n, d), k, target)
     threads(bench, 2000, 100)
     threads(bench, 5000, 100)
+    for order, targets in {"C": (2, 3), "F": (1.5, 3)}.items():
+        for n, k in ((1000, 10), (5000, 10), (5000, 50)):
+            silhouette(bench, "silhouette", n, k, order, targets[0])
+        for n, k in ((1000, 10), (5000, 10)):
+            silhouette(bench, "dynmsc", n, k, order, targets[1])
+    for d, k in ((16, 10), (16, 100), (2, 100)):
+        sampled(bench, 50_000, d, k, 10 if d == 16 else None)
+    million(bench, 1_000_000, 16, 100)
     for order in "CF":
         small(bench, 50, 3, order, 150e-6)
         small(bench, 200, 10, order, None)

@@ -26,6 +26,9 @@ from skalgos.cluster._kmedoids.lane_kernels import (
 
 # After an eighth of all points, and after so many blocks, the estimate alone decides.
 BLOCKS_IN_DOUBT = 1024
+# So many candidates in a row begin with the same shard, which stays in the cache. If all
+# did, they would share its errors, and what is worth an exchange might not be found.
+SAME_SHARD = 128
 
 
 @helper
@@ -115,16 +118,19 @@ def sweep_shards(
 ):  # fmt: skip
     """Try the candidates order[start:stop] in turn, exchanging those known to pay.
 
-    Returns the number of exchanges.
+    The first begin with shard ``turn``. Returns the number of exchanges.
     """
     n_swaps = 0
+    n_blocks = space[3].shape[0]
+    n_shards = (n_blocks + per_shard - 1) // per_shard
     for t in range(start, stop):
         j = order[t]
         if slot_of[j] >= 0:
             continue
         read_point(space[3], j, point)
+        first = (turn + t // SAME_SHARD) % n_shards
         change = change_of_shards(
-            space, per_shard, turn, z, threshold, point, near, d1, d2, w, R, P, V,
+            space, per_shard, first, z, threshold, point, near, d1, d2, w, R, P, V,
             buffers[0],
         )  # fmt: skip
         if change < -threshold:
