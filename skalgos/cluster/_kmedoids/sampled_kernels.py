@@ -26,8 +26,8 @@ from skalgos.cluster._kmedoids.lane_kernels import (
 
 # After an eighth of all points, and after so many blocks, the estimate alone decides.
 BLOCKS_IN_DOUBT = 1024
-# So many candidates in a row begin with the same shard, which stays in the cache. If all
-# did, they would share its errors, and what is worth an exchange might not be found.
+# So many candidates in a row begin with the same shard, which stays in the cache. If
+# all did, its errors would hide exchanges from all of them.
 SAME_SHARD = 128
 
 
