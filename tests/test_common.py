@@ -9,6 +9,20 @@ from skalgos.utils.discovery import all_estimators
 
 # One dictionary of parameters for each path; the defaults come in addition.
 VARIANTS = {
+    "CheckeredClassifier": [
+        {"n_hyperplanes": 1},
+        {"n_hyperplanes": 3},
+        {"multi_class": "ovr"},
+        {"noise": "fit"},
+        {"class_order": "auto", "n_init": 4},
+        {"solver": "lbfgs", "init": "random"},
+        {"solver": "em", "n_init": 4},
+        {"fit_intercept": False, "n_jobs": 2},
+    ],
+    "CheckeredClassifierCV": [
+        {"n_hyperplanes": (1, 2), "Cs": (1.0, 10.0), "cv": 3},
+        {"n_hyperplanes": (1, 2), "Cs": (10.0,), "criterion": "bic"},
+    ],
     "KMedoids": [
         {"n_clusters": 1},
         {"method": "fastpam1"},
