@@ -889,8 +889,7 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
     def _settings(self):
         from skalgos.linear_model._checkered.training import Settings
 
-        names = set(Settings._fields)
-        values = {k: v for k, v in self.get_params(deep=False).items() if k in names}
+        values = {name: getattr(self, name) for name in Settings._fields}
         if self.noise == "fit" and self.solver in ("xgd", "em"):
             raise ValueError(
                 f"noise='fit' goes with solver 'auto', 'newton', 'lbfgs' and 'adam'; "

@@ -170,11 +170,11 @@ def parity_hessian(Z, E, y, w, P, suffix, before, between, H):
 
 # ---- many classes --------------------------------------------------------------------
 @helper
-def rescale_circular(Z, y, w, F, B, G, s, i):
+def rescale_circular(Z, y, w, F, B, G, s, i, j):
     """Redo a label of vanishing probability by logarithms, and return its own.
 
-    G returns as ``w (softmax - posterior)``, given that it holds ``w softmax``. Rows of
-    F and B are used as scratch, at sample i.
+    G returns as ``w (softmax - posterior)``, given that it holds ``w softmax``. F and B
+    are used as scratch, at place j.
     """
     m, K = Z.shape[1], Z.shape[2]
     # Z becomes log softmax.
@@ -189,44 +189,154 @@ def rescale_circular(Z, y, w, F, B, G, s, i):
         for c in range(K):
             Z[s, k, c, i] -= top
     for c in range(K):
-        F[0, c, i] = Z[s, 0, c, i]
+        F[0, c, j] = Z[s, 0, c, i]
     for k in range(1, m):
         for c in range(K):
             top = -np.inf
             for a in range(K):
-                top = max(top, F[k - 1, a, i] + Z[s, k, (c - a) % K, i])
+                top = max(top, F[k - 1, a, j] + Z[s, k, (c - a) % K, i])
             total = 0.0
             if top > -np.inf:
                 for a in range(K):
-                    total += math.exp(F[k - 1, a, i] + Z[s, k, (c - a) % K, i] - top)
-            F[k, c, i] = top + math.log(total) if top > -np.inf else -np.inf
-    log_p = F[m - 1, y, i]
+                    total += math.exp(F[k - 1, a, j] + Z[s, k, (c - a) % K, i] - top)
+            F[k, c, j] = top + math.log(total) if top > -np.inf else -np.inf
+    log_p = F[m - 1, y, j]
     for c in range(K):
-        B[0, c, i] = 0.0 if c == y else -np.inf
+        B[0, c, j] = 0.0 if c == y else -np.inf
     for k in range(m - 1, -1, -1):
         for c in range(K):
             # The posterior of value c of factor k.
             posterior = 0.0
             for a in range(K):
                 if k > 0:
-                    before = F[k - 1, a, i]
+                    before = F[k - 1, a, j]
                 else:
                     before = 0.0 if a == 0 else -np.inf
-                power = before + B[0, (a + c) % K, i] + Z[s, k, c, i] - log_p
+                power = before + B[0, (a + c) % K, j] + Z[s, k, c, i] - log_p
                 posterior += math.exp(power)
             G[s, k, c, i] -= w[i] * posterior
         for a in range(K):
             top = -np.inf
             for c in range(K):
-                top = max(top, B[0, (a + c) % K, i] + Z[s, k, c, i])
+                top = max(top, B[0, (a + c) % K, j] + Z[s, k, c, i])
             total = 0.0
             if top > -np.inf:
                 for c in range(K):
-                    total += math.exp(B[0, (a + c) % K, i] + Z[s, k, c, i] - top)
-            B[1, a, i] = top + math.log(total) if top > -np.inf else -np.inf
+                    total += math.exp(B[0, (a + c) % K, j] + Z[s, k, c, i] - top)
+            B[1, a, j] = top + math.log(total) if top > -np.inf else -np.inf
         for a in range(K):
-            B[0, a, i] = B[1, a, i]
+            B[0, a, j] = B[1, a, j]
     return log_p
+
+
+@helper
+def add_products(a, b, out):
+    """Add the products of two rows to a third."""
+    for i in range(out.shape[0]):
+        out[i] += a[i] * b[i]
+
+
+@helper
+def circular_strip(Z, S, y, w, P, F, B, G, s, start, stop):
+    """Do what ``circular`` does for model s and samples of residue y, in the cache."""
+    m, K, n = Z.shape[1], Z.shape[2], stop - start
+    p, weight = P[s, start:stop], w[start:stop]
+    scratch = B[0, 0, :n]
+    for k in range(m):
+        for i in range(n):
+            scratch[i] = 0.0
+        for c in range(K):
+            v = S[s, k, c, start:stop]
+            for i in range(n):
+                scratch[i] += v[i]
+        for i in range(n):
+            scratch[i] = 1.0 / scratch[i]
+        for c in range(K):
+            v = S[s, k, c, start:stop]
+            for i in range(n):
+                v[i] *= scratch[i]
+    # Laws of the sums, of two factors and more; the last factor's is only needed at
+    # the label.
+    for k in range(1, m - 1):
+        for c in range(K):
+            f = F[k, c, :n]
+            for i in range(n):
+                f[i] = 0.0
+            for a in range(K):
+                rest = c - a if c >= a else c - a + K
+                v = S[s, k, rest, start:stop]
+                if k == 1:
+                    add_products(S[s, 0, a, start:stop], v, f)
+                else:
+                    add_products(F[k - 1, a, :n], v, f)
+    for i in range(n):
+        p[i] = 0.0
+    last = m - 1
+    for c in range(K):
+        rest = y - c if y >= c else y - c + K
+        v, g, b = S[s, last, c, start:stop], G[s, last, c, start:stop], B[last % 2, rest]
+        if m == 1:
+            for i in range(n):
+                g[i] = v[i] if c == y else 0.0
+        elif m == 2:
+            f = S[s, 0, rest, start:stop]
+            for i in range(n):
+                b[i] = v[i]
+                g[i] = v[i] * f[i]
+        else:
+            f = F[m - 2, rest, :n]
+            for i in range(n):
+                b[i] = v[i]
+                g[i] = v[i] * f[i]
+        for i in range(n):
+            p[i] += g[i]
+    for k in range(m - 2, -1, -1):
+        # B_(k+1) is in B[(k + 1) % 2].
+        for c in range(K):
+            v, g = S[s, k, c, start:stop], G[s, k, c, start:stop]
+            if k == 0:
+                b = B[1, c, :n]
+                for i in range(n):
+                    g[i] = v[i] * b[i]
+            else:
+                for i in range(n):
+                    g[i] = 0.0
+                for a in range(K):
+                    b = B[(k + 1) % 2, a + c if a + c < K else a + c - K, :n]
+                    if k == 1:
+                        add_products(S[s, 0, a, start:stop], b, g)
+                    else:
+                        add_products(F[k - 1, a, :n], b, g)
+                for i in range(n):
+                    g[i] *= v[i]
+        if k > 0:
+            for a in range(K):
+                h = B[k % 2, a, :n]
+                for i in range(n):
+                    h[i] = 0.0
+                for c in range(K):
+                    b = B[(k + 1) % 2, a + c if a + c < K else a + c - K, :n]
+                    add_products(S[s, k, c, start:stop], b, h)
+    deep = 0
+    for i in range(n):
+        deep += p[i] < TINY
+        scratch[i] = 1.0 / p[i]
+    for k in range(m):
+        for c in range(K):
+            v, g = S[s, k, c, start:stop], G[s, k, c, start:stop]
+            for i in range(n):
+                g[i] = weight[i] * (v[i] - g[i] * scratch[i])
+    total = 0.0
+    if deep > 0:
+        for i in range(start, stop):
+            if P[s, i] < TINY:
+                for k in range(m):
+                    for c in range(K):
+                        G[s, k, c, i] = w[i] * S[s, k, c, i]
+                j = i - start
+                total -= w[i] * rescale_circular(Z, y, w, F, B, G, s, i, j)
+                P[s, i] = 1.0
+    return total
 
 
 @kernel
@@ -246,104 +356,32 @@ def circular(Z, S, codes, residues, w, P, F, B, extra, G):
     Parameters
     ----------
     Z, S : (s, m, K, n)
-        The logits, changed where a probability vanishes, and their softmaxes.
+        The logits, changed where a probability vanishes, and their exponentials over a
+        common factor, which return as softmaxes.
     codes : (n,)
         The class of each sample, in runs that are as long as possible.
     residues : (s, K)
         Model s takes class c as residue ``residues[s, c]``.
     w : (n,)
     P : (s, n)
-    F : (m, K, n)
-    B : (2, K, n)
+    F : (m, K, STRIP)
+    B : (2, K, STRIP)
     extra : (s,)
     G : (s, m, K, n)
         On return ``w (softmax - posterior)``.
     """
-    n_models, m, K, n = Z.shape
+    n_models, n = Z.shape[0], Z.shape[3]
     for s in range(n_models):
-        p = P[s]
-        total = 0.0
-        # Laws of the sums; the last factor is only needed at the label.
-        for k in range(m - 1):
-            for c in range(K):
-                f = F[k, c]
-                if k == 0:
-                    v = S[s, 0, c]
-                    for i in range(n):
-                        f[i] = v[i]
-                else:
-                    for i in range(n):
-                        f[i] = 0.0
-                    for a in range(K):
-                        v, h = S[s, k, (c - a) % K], F[k - 1, a]
-                        for i in range(n):
-                            f[i] += v[i] * h[i]
-        start = 0
-        while start < n:
-            stop = start + 1
-            while stop < n and codes[stop] == codes[start]:
-                stop += 1
+        extra[s] = 0.0
+    start = 0
+    while start < n:
+        stop = start + 1
+        while stop < n and stop < start + STRIP and codes[stop] == codes[start]:
+            stop += 1
+        for s in range(n_models):
             y = residues[s, codes[start]]
-            for i in range(start, stop):
-                p[i] = 0.0
-            last = m - 1
-            for c in range(K):
-                v, g = S[s, last, c], G[s, last, c]
-                if m == 1:
-                    for i in range(start, stop):
-                        g[i] = v[i] if c == y else 0.0
-                else:
-                    f = F[m - 2, (y - c) % K]
-                    b = B[last % 2, (y - c) % K]
-                    for i in range(start, stop):
-                        g[i] = v[i] * f[i]
-                        b[i] = v[i]
-                for i in range(start, stop):
-                    p[i] += g[i]
-            for k in range(m - 2, -1, -1):
-                # B_(k+1) is in B[(k + 1) % 2].
-                for c in range(K):
-                    v, g = S[s, k, c], G[s, k, c]
-                    if k == 0:
-                        b = B[1, c]
-                        for i in range(start, stop):
-                            g[i] = v[i] * b[i]
-                    else:
-                        for i in range(start, stop):
-                            g[i] = 0.0
-                        for a in range(K):
-                            f, b = F[k - 1, a], B[(k + 1) % 2, (a + c) % K]
-                            for i in range(start, stop):
-                                g[i] += f[i] * b[i]
-                        for i in range(start, stop):
-                            g[i] *= v[i]
-                if k > 0:
-                    for a in range(K):
-                        h = B[k % 2, a]
-                        for i in range(start, stop):
-                            h[i] = 0.0
-                        for c in range(K):
-                            v, b = S[s, k, c], B[(k + 1) % 2, (a + c) % K]
-                            for i in range(start, stop):
-                                h[i] += v[i] * b[i]
-            lowest = 1.0
-            for i in range(start, stop):
-                lowest = min(lowest, p[i])
-            for k in range(m):
-                for c in range(K):
-                    v, g = S[s, k, c], G[s, k, c]
-                    for i in range(start, stop):
-                        g[i] = w[i] * (v[i] - g[i] / p[i])
-            if lowest < TINY:
-                for i in range(start, stop):
-                    if p[i] < TINY:
-                        for k in range(m):
-                            for c in range(K):
-                                G[s, k, c, i] = w[i] * S[s, k, c, i]
-                        total -= w[i] * rescale_circular(Z, y, w, F, B, G, s, i)
-                        p[i] = 1.0
-            start = stop
-        extra[s] = total
+            extra[s] += circular_strip(Z, S, y, w, P, F, B, G, s, start, stop)
+        start = stop
 
 
 @helper
@@ -352,8 +390,10 @@ def convolve(a, b, out):
     K = a.shape[0]
     for c in range(K):
         total = 0.0
-        for j in range(K):
-            total += a[j] * b[(c - j) % K]
+        for j in range(c + 1):
+            total += a[j] * b[c - j]
+        for j in range(c + 1, K):
+            total += a[j] * b[c - j + K]
         out[c] = total
 
 
@@ -404,6 +444,7 @@ def circular_hessian(S, G, codes, residues, w, suffix, before, between, rest, H)
                 between[0, c] = before[0, c]
             for k in range(j + 1, m):
                 convolve(between[0], suffix[k + 1], rest)
+                inverse = 1.0 / p if p >= TINY else 0.0
                 for a in range(K):
                     first = j * K + a
                     row = first * R - first * (first - 1) // 2 + k * K - first
@@ -412,7 +453,10 @@ def circular_hessian(S, G, codes, residues, w, suffix, before, between, rest, H)
                     for b in range(K):
                         cov = 0.0
                         if p >= TINY:
-                            joint = s_a * S[k, b, i] * rest[(y - a - b) % K] / p
+                            left = y - a - b
+                            while left < 0:
+                                left += K
+                            joint = s_a * S[k, b, i] * rest[left] * inverse
                             cov = joint - q_a * (S[k, b, i] - G[k, b, i] / w[i])
                         H[row + b, i] = -w[i] * cov
                 convolve(between[0], S[k, :, i], between[1])
@@ -421,6 +465,60 @@ def circular_hessian(S, G, codes, residues, w, suffix, before, between, rest, H)
             convolve(before[0], S[j, :, i], before[1])
             for c in range(K):
                 before[0, c] = before[1, c]
+
+
+# ---- second moments ------------------------------------------------------------------
+@kernel(reassociate=True)
+def grams(columns, first, H, scratch, out):
+    """Fill out[p] with the sums of ``H[p, i] x_i x_i'``.
+
+    Parameters
+    ----------
+    columns : (width, n)
+    first : int
+        The sample that the first weights belong to.
+    H : (p, k)
+    scratch : (STRIP,)
+    out : (p, width, width)
+    """
+    n_pairs, n = H.shape
+    width = columns.shape[0]
+    out[:] = 0.0
+    for start in range(0, n, STRIP):
+        size = min(STRIP, n - start)
+        low, high = first + start, first + start + size
+        for p in range(n_pairs):
+            h = H[p, start : start + size]
+            for j in range(width):
+                x, row = columns[j, low:high], out[p, j]
+                for i in range(size):
+                    scratch[i] = h[i] * x[i]
+                k = 0
+                while k + 4 <= j + 1:
+                    a, b = columns[k, low:high], columns[k + 1, low:high]
+                    c, d = columns[k + 2, low:high], columns[k + 3, low:high]
+                    sum_a = sum_b = sum_c = sum_d = 0.0
+                    for i in range(size):
+                        sum_a += scratch[i] * a[i]
+                        sum_b += scratch[i] * b[i]
+                        sum_c += scratch[i] * c[i]
+                        sum_d += scratch[i] * d[i]
+                    row[k] += sum_a
+                    row[k + 1] += sum_b
+                    row[k + 2] += sum_c
+                    row[k + 3] += sum_d
+                    k += 4
+                while k <= j:
+                    a = columns[k, low:high]
+                    sum_a = 0.0
+                    for i in range(size):
+                        sum_a += scratch[i] * a[i]
+                    row[k] += sum_a
+                    k += 1
+    for p in range(n_pairs):
+        for j in range(width):
+            for k in range(j):
+                out[p, k, j] = out[p, j, k]
 
 
 # ---- descent -------------------------------------------------------------------------

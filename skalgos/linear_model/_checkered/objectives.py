@@ -5,6 +5,8 @@ standardised features, then the intercept. The penalty stays that of the coeffic
 in the units of the data.
 """
 
+from functools import cache
+
 import numpy as np
 from scipy import sparse
 from scipy.special import log_softmax, softmax
@@ -14,6 +16,8 @@ from skalgos.linear_model._checkered import kernels
 # Entries of the logits that are worked on at once: they stay in the cache.
 BLOCK = 1 << 15
 GRAM_BLOCK = 1 << 16
+# Wider second moments are matrix products, which then are quicker.
+GRAM_WIDTH = 128
 
 
 # ---- rows ----------------------------------------------------------------------------
@@ -84,6 +88,14 @@ class Design:
     """
 
     def __init__(self, X, center, scale, intercept):
+        self._name(X, center, scale, intercept)
+        if not self._sparse:
+            columns = self._transposed(X, intercept)
+            columns[: self.d] -= center[:, None]
+            columns[: self.d] *= (1 / scale)[:, None]
+            self._columns = columns
+
+    def _name(self, X, center, scale, intercept):
         self.n, self.d = X.shape
         self.width = self.d + intercept
         self.intercept = intercept
@@ -91,12 +103,13 @@ class Design:
         self._sparse = sparse.issparse(X)
         if self._sparse:
             self._rows = X
-            return
-        columns = np.empty((self.width, self.n))
-        np.subtract(X.T, center[:, None], out=columns[: self.d])
-        columns[: self.d] /= scale[:, None]
-        columns[self.d :] = 1
-        self._columns = columns
+
+    @staticmethod
+    def _transposed(X, intercept):
+        columns = np.empty((X.shape[1] + intercept, X.shape[0]))
+        columns[: X.shape[1]] = X.T
+        columns[X.shape[1] :] = 1
+        return columns
 
     @classmethod
     def standardised(cls, X, weights, intercept, penalty=0.0):
@@ -107,21 +120,27 @@ class Design:
         it would make the problem ill-conditioned.
         """
         share = weights / weights.sum()
-        mean = X.T @ share
-        squares = X.multiply(X).T @ share if sparse.issparse(X) else None
-        if intercept:
-            if squares is None:
-                squares = share @ (X - mean) ** 2
-            else:
-                squares = squares - mean**2
+        if sparse.issparse(X):
+            mean = X.T @ share if intercept else np.zeros(X.shape[1])
+            squares = X.multiply(X).T @ share - mean**2
+            size = np.abs(X).max(axis=0).toarray().ravel()
         else:
-            mean = np.zeros_like(mean)
-            squares = share @ X**2 if squares is None else squares
-        size = np.abs(X).max(axis=0)
-        size = size.toarray().ravel() if sparse.issparse(size) else size
+            columns = cls._transposed(X, intercept)
+            features = columns[: X.shape[1]]
+            size = np.maximum(features.max(axis=1), -features.min(axis=1))
+            mean = np.zeros(X.shape[1])
+            if intercept:
+                mean = features @ share
+                features -= mean[:, None]
+            squares = np.einsum("ij,ij,j->i", features, features, share)
         constant = squares <= (1e-7 * size) ** 2
         scale = np.sqrt(np.where(constant, 1.0, squares + 4 * penalty))
-        return cls(X, mean, scale, intercept)
+        design = cls.__new__(cls)
+        design._name(X, mean, scale, intercept)
+        if not design._sparse:
+            features *= (1 / scale)[:, None]
+            design._columns = columns
+        return design
 
     def take(self, index):
         """Return the design of some samples."""
@@ -130,7 +149,7 @@ class Design:
         if self._sparse:
             part._rows = self._rows[index]
         else:
-            part._columns = self._columns[:, index]
+            part._columns = self._columns.take(index, axis=1)
         return part
 
     def dense(self):
@@ -176,20 +195,19 @@ class Design:
         n_pairs = len(H)
         if self._sparse:
             return np.stack([self._sparse_gram(h) for h in H])
-        columns = self._columns[:, block]
         width = self.width
-        out = np.zeros((n_pairs * width, width))
-        step = max(64, GRAM_BLOCK // (n_pairs * width))
+        if width <= GRAM_WIDTH:
+            out = np.empty((n_pairs, width, width))
+            kernels.grams(self._columns, block.start, H, np.empty(kernels.STRIP), out)
+            return out
+        columns = self._columns[:, block]
+        out = np.zeros((n_pairs, width, width))
+        step = max(64, GRAM_BLOCK // width)
         for start in range(0, columns.shape[1], step):
             part = columns[:, start : start + step]
-            h = H[:, start : start + step]
-            if n_pairs == 1 and h.min() >= 0:
-                half = np.sqrt(h) * part
-                out += half @ half.T  # numpy sees the symmetry: half the work
-            else:
-                weighted = (h[:, None] * part).reshape(n_pairs * width, -1)
-                out += weighted @ part.T
-        return out.reshape(n_pairs, width, width)
+            for h, total in zip(H[:, start : start + step], out, strict=True):
+                total += (h * part) @ part.T
+        return out
 
     def _sparse_gram(self, h):
         X, d = self._rows, self.d
@@ -218,6 +236,12 @@ class Design:
         if self.intercept:
             V[..., self.d] = b + W @ self.center
         return V
+
+
+@cache
+def pairs(n):
+    """Return the rows and the columns of the upper triangle of a matrix."""
+    return np.triu_indices(n)
 
 
 # ---- objectives ----------------------------------------------------------------------
@@ -354,10 +378,12 @@ class Objective:
         """Return the Hessian of the mean loss over a block just evaluated."""
         H, n_rows = self._pairs(block)
         width, R = self.design.width, self.n_forms
+        if n_rows == 1:
+            return self.design.gram(H, block)[0]
         out = np.zeros((self.size, self.size))
-        first, second = np.triu_indices(n_rows)
+        first, second = pairs(n_rows)
         inner = second < R
-        blocks = self.design.gram(H[inner], block)
+        blocks = self.design.gram(H[inner] if n_rows > R else H, block)
         full = out[: R * width, : R * width].reshape(R, width, R, width)
         full[first[inner], :, second[inner]] = blocks
         full[second[inner], :, first[inner]] = blocks
@@ -472,17 +498,17 @@ class CircularObjective(Objective):
         return softmax(Z, axis=1)
 
     def _residues(self, n_models):
-        rows = np.broadcast_to(self.residues, (n_models, self.shape[1]))
-        return np.ascontiguousarray(rows)
+        if len(self.residues) == n_models:
+            return self.residues
+        return np.repeat(self.residues, n_models, axis=0)
 
     def _link(self, Z, block):
         n_models, m, K, n = Z.shape
         S, G = self._buffer("S", *Z.shape), self._buffer("G", *Z.shape)
         np.subtract(Z, Z.max(axis=2, keepdims=True), out=S)
         np.exp(S, out=S)
-        S /= S.sum(axis=2, keepdims=True)
-        P, F = self._buffer("P", n_models, n), self._buffer("F", m, K, n)
-        B, extra = self._buffer("B", 2, K, n), np.empty(n_models)
+        P, F = self._buffer("P", n_models, n), self._buffer("F", m, K, kernels.STRIP)
+        B, extra = self._buffer("B", 2, K, kernels.STRIP), np.empty(n_models)
         codes, w = self.labels[block], self.weights[block]
         residues = self._residues(n_models)
         kernels.circular(Z, S, codes, residues, w, P, F, B, extra, G)

@@ -29,6 +29,11 @@ LOCAL_WIDTH = 200
 ROUGH = 1e-4
 LOCAL_SCHEDULE = [(10, 2), (25, 1)]
 RANDOM_SCHEDULE = [(25, 2), (60, 1)]
+# Many classes: the size of random coefficients, the starts of a round, and after how
+# many rounds that find nothing better a search ends.
+CIRCULAR_SPREAD = 2.0
+ROUND = 16
+PATIENCE = 3
 
 
 class Start(NamedTuple):
@@ -202,6 +207,13 @@ def halve(objective, theta, schedule, pool_map):
 
 def keep_best(objective, theta, n_evaluations, kept, pool_map):
     """Train starts for a while, and return the best, their numbers, and all values."""
+    theta, values = trained(objective, theta, n_evaluations, pool_map)
+    best = np.argsort(values, kind="stable")[:kept]
+    return theta[best], best, values
+
+
+def trained(objective, theta, n_evaluations, pool_map):
+    """Train starts for a while, and return where they are, and their values."""
     # The groups are the same for every number of threads.
     groups = [slice(start, start + GROUP) for start in range(0, len(theta), GROUP)]
 
@@ -211,9 +223,7 @@ def keep_best(objective, theta, n_evaluations, kept, pool_map):
 
     results = pool_map(run, groups)
     theta = np.concatenate([result[0] for result in results])
-    values = np.concatenate([result[1] for result in results])
-    best = np.argsort(values, kind="stable")[:kept]
-    return theta[best], best, values
+    return theta, np.concatenate([result[1] for result in results])
 
 
 # ---- two classes ---------------------------------------------------------------------
@@ -345,8 +355,54 @@ def nested_circular(objective, residues):
     return V.reshape(-1)
 
 
+def kicked(V, n_kicks, random_state):
+    """Return changed models, for ways out of a local minimum.
+
+    In turn: a factor is drawn anew, or its forms change places, or one of them is drawn
+    anew, or all is.
+
+    Parameters
+    ----------
+    V : ndarray of shape (m, K, width)
+    n_kicks : int
+    random_state : RandomState
+
+    Returns
+    -------
+    kicks : ndarray of shape (n_kicks, m, K, width)
+    """
+    m, K, width = V.shape
+    kicks = np.tile(V, (n_kicks, 1, 1, 1))
+    for turn, kick in enumerate(kicks):
+        k = random_state.randint(m)
+        how = turn % 4
+        if how == 0:
+            kick[k] = CIRCULAR_SPREAD * random_state.standard_normal((K, width))
+        elif how == 1:
+            kick[k] = V[k][random_state.permutation(K)]
+        elif how == 2:
+            size = np.sqrt(np.mean(V[k] ** 2))
+            new = random_state.standard_normal(width)
+            kick[k, random_state.randint(K)] = 1.5 * size * new
+        else:
+            kick[:] = CIRCULAR_SPREAD * random_state.standard_normal(V.shape)
+    return kicks
+
+
+def matched_share(objective, theta):
+    """Return the share of labels that the sum of the most likely values matches."""
+    m, K = objective.shape
+    values = objective.logits(objective.unpack(theta)[0]).argmax(axis=1)
+    residues = objective.residues[0][objective.labels]
+    return objective.weights[values.sum(axis=0) % K == residues].sum()
+
+
 def circular_start(objective, orders, n_starts, n_search, random_state, pool_map):
     """Search for a start, and for the order of the classes.
+
+    Rounds of starts are trained together. The first has random ones; with
+    ``n_starts="auto"`` more follow, which depart from the best of those before, until
+    none is better. Half of the orders are left after each round.
 
     Parameters
     ----------
@@ -364,48 +420,78 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
     -------
     start : Start
     """
-    design, K = objective.design, objective.shape[1]
-    size = min(n_search, design.n)
-    index = systematic_sample(objective.weights, size)
-    sample = objective.take(index, np.ones(size))
-    look = objective.take(
-        systematic_sample(objective.weights, min(size, 500)), np.ones(min(size, 500))
+    m, K = objective.shape
+    sizes = [min(n_search, objective.design.n, size) for size in (500, 1000, n_search)]
+    look, middle, judge = (
+        objective.take(systematic_sample(objective.weights, size), np.ones(size))
+        for size in sizes
     )
-    n_starts = 32 if n_starts == "auto" else n_starts
-    noise = random_state.standard_normal((n_starts, objective.size))
+    more = n_starts == "auto"
+    n_starts = ROUND if more else n_starts
     losses = []
 
-    def best_of(orders):
-        residues = np.array([residues_of(order) for order in orders])
-        starts = np.tile(2 * noise, (len(orders), 1))
-        rows = np.repeat(residues, n_starts, axis=0)
-        if design.intercept and objective.shape[0] > 1:
-            nested = [nested_circular(look, r) for r in residues]
-            starts = np.vstack([nested, starts])
-            rows = np.vstack([residues, rows])
+    def improve(residues, starts):
+        """Return the best of the starts for each order, and its value."""
+        n_orders, number, size = starts.shape
+        rows = np.repeat(residues, number, axis=0)
         batch = look.replace(residues=rows)
-        theta, kept, first = keep_best(batch, starts, 20, 6 * len(orders), pool_map)
+        theta, first = trained(batch, starts.reshape(-1, size), 20, pool_map)
         losses.append(first)
-        batch = sample.replace(residues=rows[kept])
-        schedule = [(30, max(2, len(orders))), (60, 1)]
-        theta, value, _, number = halve(batch, theta, schedule, pool_map)
-        return theta, value, rows[kept[number]]
+        best = np.argsort(first.reshape(n_orders, -1), axis=1, kind="stable")[:, :4]
+        best += number * np.arange(n_orders)[:, None]
+        batch = middle.replace(residues=rows[best.ravel()])
+        theta, values = trained(batch, theta[best.ravel()], 30, pool_map)
+        values = values.reshape(best.shape)
+        best = values.argmin(axis=1)
+        each = np.arange(n_orders)
+        return theta.reshape(n_orders, -1, size)[each, best], values[each, best]
 
-    if orders != "swaps":
-        theta, _, residues = best_of(orders)
-        return Start(theta, residues, np.concatenate(losses))
+    def first_round(orders):
+        residues = np.array([residues_of(order) for order in orders])
+        noise = random_state.standard_normal((n_starts, objective.size))
+        starts = np.tile(CIRCULAR_SPREAD * noise, (len(orders), 1, 1))
+        if objective.design.intercept:
+            nested = np.array([nested_circular(look, row) for row in residues])
+            starts = np.concatenate([nested[:, None], starts], axis=1)
+        return residues, *improve(residues, starts)
+
+    if orders == "swaps":
+        residues, theta, values = _exchange(first_round, K)
+    else:
+        residues, theta, values = first_round(orders)
+    stale = 0
+    while more and stale < PATIENCE:
+        best = np.argsort(values, kind="stable")[: -(-len(values) // 2)]
+        stale *= len(best) == len(values)  # orders that were dropped were in the way
+        residues, theta, values = residues[best], theta[best], values[best]
+        single = middle.replace(residues=residues[:1])
+        if len(best) == 1 and matched_share(single, theta[0]) >= ENOUGH:
+            break
+        starts = np.array([kicked(t.reshape(m, K, -1), ROUND, random_state) for t in theta])
+        new, lower = improve(residues, starts.reshape(len(theta), ROUND, -1))
+        better = lower < values * (1 - 1e-3)
+        stale = 0 if better.any() else stale + 1
+        theta[better], values[better] = new[better], lower[better]
+    best = values.argmin()
+    residues = residues[best]
+    judge = judge.replace(residues=residues[None])
+    theta, _, _, _ = descend(judge, theta[best][None], max_iter=60, tol=ROUGH)
+    return Start(theta[0], residues, np.concatenate(losses))
+
+
+def _exchange(first_round, K):
+    """Exchange classes as long as the loss falls, and return what a round does."""
     order = list(range(K))
-    theta, value, residues = best_of([tuple(order)])
-    improved = True
-    while improved:
+    found = first_round([tuple(order)])
+    while True:
         trials = []
         for i, j in itertools.combinations(range(K), 2):
             trial = order.copy()
             trial[i], trial[j] = trial[j], trial[i]
             trials.append(tuple(trial))
-        new_theta, new_value, new_residues = best_of(trials)
-        improved = new_value < value * (1 - 1e-3)
-        if improved:
-            theta, value, residues = new_theta, new_value, new_residues
-            order = list(np.argsort(residues))
-    return Start(theta, residues, np.concatenate(losses))
+        residues, theta, values = first_round(trials)
+        best = slice(values.argmin(), values.argmin() + 1)
+        if values[best] >= found[2] * (1 - 1e-3):
+            return found
+        found = residues[best], theta[best], values[best]
+        order = list(np.argsort(found[0][0]))

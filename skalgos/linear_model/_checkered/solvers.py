@@ -7,15 +7,18 @@ every iteration; a true answer stops it.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from skalgos.linear_model._checkered import kernels
 from skalgos.linear_model._checkered.objectives import SoftObjective
 
 HISTORY = 12
-# Of Newton's method: the next step, about the square of this, is rounding.
-SMALL_STEP = 1e-6
-MOST_EXTRA = 4
+# Of Newton's method: relative errors that are rounding; the share of the gradient up to
+# which a Hessian is used again; steps after the tolerance was met.
+LEFT = 1e-12
+STEEP = 1e-2
+MOST_EXTRA = 6
 
 
 class Fit(NamedTuple):
@@ -111,54 +114,68 @@ def lbfgs(objective, theta, *, max_iter, tol, on_iter=_never):
 def newton(objective, theta, *, max_iter, tol, on_iter=_never):
     """Run Newton's method, damped where the Hessian is not positive definite.
 
-    Once the gradient is within ``tol`` it goes on until a step is so small that the
-    error left, about its square, is rounding; a few times at most, since towards a
-    minimum at infinity steps do not shrink.
+    Where a step shrinks the gradient a lot the next ones use the same Hessian. Once the
+    gradient is within ``tol`` it goes on until what a step leaves is rounding; a few
+    times at most, since towards a minimum at infinity steps do not shrink.
     """
     theta = theta.copy()
     value, gradient, H = objective(theta[None], hessian=True)
     value, gradient = value[0], gradient[0]
+    height = np.abs(gradient).max()
     losses, damping, extra = [float(value)], 0.0, 0
     size = max(np.abs(np.diag(H)).max(), 1e-300)
-    diagonal = np.arange(len(theta))
+    factor, rate, fresh = None, 1.0, True
     while True:
-        met = bool(np.abs(gradient).max() <= tol)
+        met = bool(height <= tol)
         extra += met
         if len(losses) > max_iter or extra > MOST_EXTRA:
             return Fit(theta, float(value), losses, len(losses) - 1, met)
         while True:
-            damped = H.copy()
-            damped[diagonal, diagonal] += damping * size
-            step = _solved(damped, gradient)
-            if step is not None:
+            if factor is None:
+                factor = factored(H, damping * size)
+            if factor is not None:
+                step = dpotrs(factor, gradient, lower=1)[0]
                 trial = theta - step
-                last = np.abs(step).max() <= SMALL_STEP * np.abs(theta).max()
-                last &= met and damping == 0
-                results = objective(trial[None], hessian=not last)
+                reach = np.abs(step).max() / max(np.abs(theta).max(), 1e-300)
+                # Of the step, so much is left: its square, with a Hessian of its own.
+                left = reach * (rate * rate if fresh else rate)
+                last = met and damping == 0 and left <= LEFT
+                again = damping == 0 and rate <= STEEP
+                results = objective(trial[None], hessian=not (last or again))
                 new_value, new_gradient = results[0][0], results[1][0]
+                new_height = np.abs(new_gradient).max()
                 slope = gradient @ step
                 if new_value <= value - 1e-4 * slope:
                     break
                 rounding = 1e-13 * max(abs(value), 1e-300)
-                shrinks = np.abs(new_gradient).max() < np.abs(gradient).max()
-                if new_value <= value + rounding and shrinks:
+                if new_value <= value + rounding and new_height < height:
                     break
-            if met or damping > 1e12:
+            if not fresh:
+                H, fresh = objective(theta[None], hessian=True)[2], True
+            elif met or damping > 1e12:
                 return Fit(theta, float(value), losses, len(losses) - 1, met)
-            damping = max(1e-6, 10 * damping)
-        theta, value, gradient = trial, new_value, new_gradient
+            else:
+                damping = max(1e-6, 10 * damping)
+            factor = None
+        rate = new_height / max(height, 1e-300)
+        theta, value, gradient, height = trial, new_value, new_gradient, new_height
         losses.append(float(value))
         if on_iter(theta, losses[-1]) or last:
             return Fit(theta, float(value), losses, len(losses) - 1, True)
-        H = results[2]
+        fresh = not again
+        if fresh:
+            H, factor = results[2], None
+        elif rate > STEEP:
+            H, fresh, factor = objective(theta[None], hessian=True)[2], True, None
         damping = damping / 10 if damping > 1e-6 else 0.0
 
 
-def _solved(H, gradient):
-    try:
-        return cho_solve(cho_factor(H, check_finite=False), gradient)
-    except LinAlgError:
-        return None
+def factored(H, damping):
+    """Return the Cholesky factor of H plus a multiple of 1, or None if it has none."""
+    if damping:
+        H = H + damping * np.eye(len(H))
+    factor, failed = dpotrf(H, lower=1, clean=0)
+    return None if failed else factor
 
 
 # ---- cross gradients -----------------------------------------------------------------

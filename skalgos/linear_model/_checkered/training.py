@@ -18,12 +18,15 @@ from skalgos.linear_model._checkered.search import (
     binary_start,
     circular_start,
     residues_of,
+    systematic_sample,
 )
 
 # Newton's method up to this number of parameters where the choice is free.
 NEWTON_SIZE = 600
 # Sparse data of up to so many numbers, zeros included, are worked on as dense.
 DENSE_SIZE = 1 << 22
+# One hyperplane is fitted to so many samples, or more, before it is to all.
+PART = 2000
 # A factor whose logits are all beyond this, on one side, may be surplus.
 SURPLUS = 2.0
 
@@ -164,7 +167,7 @@ def find_start(objective, settings, init, orders, random_state, pool_map):
         theta = objective.design.from_units(init[..., :d], intercept).ravel()
         losses = plain(theta[None])[0]
     elif objective.shape[0] == 1:
-        theta, losses = np.zeros(plain.size), np.empty(0)
+        theta, losses = convex_start(plain), np.empty(0)
     else:
         arguments = settings.n_init, settings.search_samples, random_state, pool_map
         if binary:
@@ -176,6 +179,17 @@ def find_start(objective, settings, init, orders, random_state, pool_map):
         n_classes = 2 if binary else objective.shape[1]
         theta = np.append(theta, noise_logit(0.05, n_classes))
     return theta, residues, losses
+
+
+def convex_start(objective):
+    """Return the minimum over a part of many samples, else zero."""
+    size = max(PART, 20 * objective.size)
+    theta = np.zeros(objective.size)
+    if objective.size > NEWTON_SIZE or objective.design.n < 4 * size:
+        return theta
+    index = systematic_sample(objective.weights, size)
+    part = objective.take(index, np.ones(size))
+    return solvers.newton(part, theta, max_iter=20, tol=1e-3).theta
 
 
 def zero_sum(objective, theta):
