@@ -290,8 +290,7 @@ class _CheckeredBase(ClassifierMixin, SkalEstimator):
         loss : float
             Minus the weighted mean of the log-probabilities of the labels.
         """
-        X, codes, weights = self._scored(X, y, sample_weight)
-        return self._mean_loss(X, codes, weights, lambda Z: Z)
+        return self._log_loss(*self._scored(X, y, sample_weight))
 
     def _scored(self, X, y, sample_weight):
         X = self._validated(X)
@@ -303,10 +302,11 @@ class _CheckeredBase(ClassifierMixin, SkalEstimator):
         weights = check_sample_weight(sample_weight, X, np.float64)
         return X, np.searchsorted(self.classes_, y), weights
 
-    def _mean_loss(self, X, codes, weights, change):
+    def _log_loss(self, X, codes, weights, change=None):
+        """Return the mean loss, of logits that are changed first if that is asked."""
         total = 0.0
         for rows, Z in self._logits(X):
-            logs = self._logs(change(Z))
+            logs = self._logs(Z if change is None else change(Z))
             label = codes[rows]
             total -= weights[rows] @ logs[label, np.arange(len(label))]
         return float(total / weights.sum())
@@ -335,7 +335,7 @@ class _CheckeredBase(ClassifierMixin, SkalEstimator):
             without. With ``multi_class="ovr"`` of shape (n_classes, n_hyperplanes).
         """
         X, codes, weights = self._scored(X, y, sample_weight)
-        whole = self._mean_loss(X, codes, weights, lambda Z: Z)
+        whole = self._log_loss(X, codes, weights)
         forms = len(self.classes_) == 2 or self._per_class
         values = [np.inf, -np.inf] if forms else range(len(self.classes_))
         shape = self._code_shape()
@@ -353,7 +353,7 @@ class _CheckeredBase(ClassifierMixin, SkalEstimator):
                         Z[(*index, value)] = 0
                     return Z
 
-                losses.append(self._mean_loss(X, codes, weights, change))
+                losses.append(self._log_loss(X, codes, weights, change))
             importance[index] = min(losses) - whole
         return importance
 

@@ -243,8 +243,7 @@ def circular_strip(Z, S, y, w, P, F, B, G, s, start, stop):
     p, weight = P[s, start:stop], w[start:stop]
     scratch = B[0, 0, :n]
     for k in range(m):
-        for i in range(n):
-            scratch[i] = 0.0
+        scratch[:] = 0.0
         for c in range(K):
             v = S[s, k, c, start:stop]
             for i in range(n):
@@ -255,39 +254,32 @@ def circular_strip(Z, S, y, w, P, F, B, G, s, start, stop):
             v = S[s, k, c, start:stop]
             for i in range(n):
                 v[i] *= scratch[i]
-    # Laws of the sums, of two factors and more; the last factor's is only needed at
-    # the label.
-    for k in range(1, m - 1):
+    # Laws of the sums; the last factor's is only needed at the label.
+    for k in range(m - 1):
         for c in range(K):
             f = F[k, c, :n]
-            for i in range(n):
-                f[i] = 0.0
-            for a in range(K):
-                rest = c - a if c >= a else c - a + K
-                v = S[s, k, rest, start:stop]
-                if k == 1:
-                    add_products(S[s, 0, a, start:stop], v, f)
-                else:
-                    add_products(F[k - 1, a, :n], v, f)
-    for i in range(n):
-        p[i] = 0.0
+            if k == 0:
+                v = S[s, 0, c, start:stop]
+                for i in range(n):
+                    f[i] = v[i]
+            else:
+                f[:] = 0.0
+                for a in range(K):
+                    rest = c - a if c >= a else c - a + K
+                    add_products(F[k - 1, a, :n], S[s, k, rest, start:stop], f)
+    p[:] = 0.0
     last = m - 1
     for c in range(K):
         rest = y - c if y >= c else y - c + K
-        v, g, b = S[s, last, c, start:stop], G[s, last, c, start:stop], B[last % 2, rest]
-        if m == 1:
-            for i in range(n):
-                g[i] = v[i] if c == y else 0.0
-        elif m == 2:
-            f = S[s, 0, rest, start:stop]
+        v, g = S[s, last, c, start:stop], G[s, last, c, start:stop]
+        if m > 1:
+            f, b = F[m - 2, rest], B[last % 2, rest]
             for i in range(n):
                 b[i] = v[i]
                 g[i] = v[i] * f[i]
         else:
-            f = F[m - 2, rest, :n]
             for i in range(n):
-                b[i] = v[i]
-                g[i] = v[i] * f[i]
+                g[i] = v[i] if c == y else 0.0
         for i in range(n):
             p[i] += g[i]
     for k in range(m - 2, -1, -1):
@@ -295,25 +287,20 @@ def circular_strip(Z, S, y, w, P, F, B, G, s, start, stop):
         for c in range(K):
             v, g = S[s, k, c, start:stop], G[s, k, c, start:stop]
             if k == 0:
-                b = B[1, c, :n]
+                b = B[1, c]
                 for i in range(n):
                     g[i] = v[i] * b[i]
             else:
-                for i in range(n):
-                    g[i] = 0.0
+                g[:] = 0.0
                 for a in range(K):
                     b = B[(k + 1) % 2, a + c if a + c < K else a + c - K, :n]
-                    if k == 1:
-                        add_products(S[s, 0, a, start:stop], b, g)
-                    else:
-                        add_products(F[k - 1, a, :n], b, g)
+                    add_products(F[k - 1, a, :n], b, g)
                 for i in range(n):
                     g[i] *= v[i]
         if k > 0:
             for a in range(K):
                 h = B[k % 2, a, :n]
-                for i in range(n):
-                    h[i] = 0.0
+                h[:] = 0.0
                 for c in range(K):
                     b = B[(k + 1) % 2, a + c if a + c < K else a + c - K, :n]
                     add_products(S[s, k, c, start:stop], b, h)
@@ -373,7 +360,7 @@ def circular(Z, S, codes, residues, w, P, F, B, extra, G):
     n_models, n = Z.shape[0], Z.shape[3]
     for s in range(n_models):
         extra[s] = 0.0
-    start = 0
+    start = np.int64(0)  # a literal 0 would be a type, and a compilation, of its own
     while start < n:
         stop = start + 1
         while stop < n and stop < start + STRIP and codes[stop] == codes[start]:

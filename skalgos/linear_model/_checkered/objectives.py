@@ -540,12 +540,10 @@ class CircularObjective(Objective):
         """
         m, K = self.shape
         width = self.design.width
-        n = self.n_forms * width
+        n = m * K * width
         size = np.trace(curvature[:n, :n]) / n
-        block = np.kron(np.full((K, K), size / K), np.eye(width))
-        for k in range(m):
-            rows = slice(k * K * width, (k + 1) * K * width)
-            curvature[rows, rows] += block
+        blocks = curvature[:n, :n].reshape(m, K, width, m, K, width)
+        np.einsum("kawkbw->kabw", blocks)[...] += size / K
 
 
 class SoftObjective:

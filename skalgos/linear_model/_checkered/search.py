@@ -467,7 +467,9 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
         single = middle.replace(residues=residues[:1])
         if len(best) == 1 and matched_share(single, theta[0]) >= ENOUGH:
             break
-        starts = np.array([kicked(t.reshape(m, K, -1), ROUND, random_state) for t in theta])
+        starts = np.array(
+            [kicked(t.reshape(m, K, -1), ROUND, random_state) for t in theta]
+        )
         new, lower = improve(residues, starts.reshape(len(theta), ROUND, -1))
         better = lower < values * (1 - 1e-3)
         stale = 0 if better.any() else stale + 1

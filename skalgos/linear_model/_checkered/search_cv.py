@@ -292,13 +292,13 @@ class CheckeredClassifierCV(_CheckeredBase):
             model = None
         else:
             seed = random_state.randint(np.iinfo(np.int32).max)
-            models = dict(self._path(X, classes[codes], weights, numbers, Cs, seed))
-            table = np.empty((len(numbers), len(Cs)))
-            for index, fitted in models.items():
-                table[index] = self._bic(fitted, X, classes[codes], weights)
+            models = self._path(X, codes, weights, classes, numbers, Cs, seed)
+            table = self._table(
+                models, lambda model: self._bic(model, X, codes, weights)
+            )
             self.bic_ = table
             best = np.unravel_index(np.argmin(table), table.shape)
-            model = models[best]
+            model = models[best[0]][best[1]]
         self.n_hyperplanes_, self.C_ = int(numbers[best[0]]), float(Cs[best[1]])
         self.Cs_ = Cs
         self.classes_ = classes
@@ -306,7 +306,7 @@ class CheckeredClassifierCV(_CheckeredBase):
             if model is None:
                 model = self._model(self.n_hyperplanes_, self.C_, random_state)
                 model.set_params(n_jobs=self.n_jobs)
-                model.fit(X, classes[codes], sample_weight=weights)
+                model._fit(X, codes, weights, classes)
             for name in _FITTED:
                 setattr(self, name, getattr(model, name))
 
@@ -353,13 +353,24 @@ class CheckeredClassifierCV(_CheckeredBase):
         def run(split, seed):
             training, test = split
             training = training[weights[training] > 0]
-            scores = np.empty((len(numbers), len(Cs)))
-            path = self._path(
-                X[training], y[training], weights[training], numbers, Cs, seed
-            )
-            for index, model in path:
-                scores[index] = self._score(model, X[test], y[test], weights[test])
-            return scores
+            missing = np.setdiff1d(np.arange(len(classes)), codes[training])
+            if len(missing):
+                raise ValueError(
+                    f"The training part of a fold has no sample of {classes[missing]}: "
+                    "all folds need all classes, cv must be smaller."
+                )
+            parts = X[training], codes[training], weights[training]
+            models = self._path(*parts, classes, numbers, Cs, seed)
+
+            def score(model):
+                if self.scoring == "neg_log_loss":
+                    return -model._log_loss(X[test], codes[test], weights[test])
+                scorer = check_scoring(model, scoring=self.scoring)
+                if callable(self.scoring):
+                    return scorer(model, X[test], y[test])
+                return scorer(model, X[test], y[test], sample_weight=weights[test])
+
+            return self._table(models, score)
 
         threads = min(n_threads(self.n_jobs), len(splits))
         if threads == 1:
@@ -370,50 +381,65 @@ class CheckeredClassifierCV(_CheckeredBase):
             )
         )
 
-    def _score(self, model, X, y, weights):
-        if self.scoring == "neg_log_loss":
-            return -model.loss(X, y, weights)
-        scorer = check_scoring(model, scoring=self.scoring)
-        if callable(self.scoring):
-            return scorer(model, X, y)
-        return scorer(model, X, y, sample_weight=weights)
+    @staticmethod
+    def _table(models, judge):
+        """Return what is said of each model, once for those that are the same."""
+        known = {id(model): judge(model) for row in models for model in row}
+        return np.array([[known[id(model)] for model in row] for row in models])
 
-    def _path(self, X, y, weights, numbers, Cs, seed):
-        """Yield models with their places in the grid."""
-        smaller = None
-        for i, m in enumerate(numbers):
-            model = self._model(m, Cs[-1], seed)
-            model.fit(X, y, sample_weight=weights)
-            if smaller is not None and self.fit_intercept:
-                nested = self._model(
-                    m,
-                    Cs[-1],
-                    seed,
-                    init=_nested_init(smaller, m),
-                    class_order=self._order(smaller),
-                )
-                nested.fit(X, y, sample_weight=weights)
-                if np.sum(nested.loss_) < np.sum(model.loss_):
-                    model = nested
-            smaller = model
+    def _path(self, X, codes, weights, classes, numbers, Cs, seed):
+        """Return a list of models, one for each C, for each number of hyperplanes.
+
+        From the largest C, where the search is, to the smallest each model starts from
+        the one before. Where it is no better than that with fewer hyperplanes, that one
+        is taken, here and for all smaller C: a stronger penalty hardly brings a
+        hyperplane back.
+        """
+        data = X, codes, weights, classes
+        rows = []
+        for m in numbers:
+            smaller = rows[-1] if rows else None
+            row = [None] * len(Cs)
             for j in reversed(range(len(Cs))):
-                if j < len(Cs) - 1:
-                    before = model
+                if j == len(Cs) - 1:
+                    model = self._searched(data, m, Cs[j], seed, smaller)
+                else:
                     model = self._model(m, Cs[j], seed, warm_start=True)
                     for name in (*_FITTED, "classes_"):
-                        setattr(model, name, getattr(before, name))
-                    model.fit(X, y, sample_weight=weights)
-                yield (i, j), model
+                        setattr(model, name, getattr(row[j + 1], name))
+                    model._fit(*data)
+                if smaller is not None and not self._gains(model, smaller[j]):
+                    row[: j + 1] = smaller[: j + 1]
+                    break
+                model.n_features_in_ = X.shape[1]
+                row[j] = model
+            rows.append(row)
+        return rows
 
-    def _order(self, model):
-        """Return the order of classes of a model, where a search chose it."""
-        return (
-            model.class_order_
-            if isinstance(self.class_order, str)
-            else self.class_order
+    def _searched(self, data, m, C, seed, smaller):
+        """Return the better of what a search finds and where a smaller one leads."""
+        model = self._model(m, C, seed)
+        model._fit(*data)
+        if smaller is None or self._gains(model, smaller[-1]) or not self.fit_intercept:
+            return model
+        order = self.class_order
+        if isinstance(order, str):
+            order = smaller[-1].class_order_
+        nested = self._model(
+            m,
+            C,
+            seed,
+            init=_nested_init(smaller[-1], m),
+            class_order=order,
         )
+        nested._fit(*data)
+        return nested if self._gains(nested, model) else model
 
-    def _bic(self, model, X, y, weights):
+    def _gains(self, model, other):
+        """Return whether a model is better than another one by more than rounding."""
+        return np.sum(model.loss_) < np.sum(other.loss_) - self.tol
+
+    def _bic(self, model, X, codes, weights):
         total = weights.sum()
         d = X.shape[1] + self.fit_intercept
         K = len(model.classes_)
@@ -422,7 +448,7 @@ class CheckeredClassifierCV(_CheckeredBase):
         size = np.sum(model.n_active_) * forms * d
         if self.noise == "fit":
             size += np.size(model.noise_)
-        return 2 * total * model.loss(X, y, weights) + np.log(total) * size
+        return 2 * total * model._log_loss(X, codes, weights) + np.log(total) * size
 
     def _validated(self, X):
         check_is_fitted(self, "coef_")
