@@ -227,11 +227,37 @@ def mixed(K, seed, n=2000, order=None):
 @pytest.mark.parametrize(("K", "n"), [(3, 2000), (4, 2000), (5, 3000)])
 def test_success_with_many_classes(K, n):
     found = []
-    for seed in range(20):
+    for seed in range(23):
         X, y, X_test, y_test = mixed(K, seed, n)
-        model = CheckeredClassifier(2, C=1e4 / n, random_state=seed).fit(X, y)
+        if len(np.unique(y)) < K:
+            continue  # random cells need not lead to all sums
+        # With a penalty as on boards of two classes the very minimum errs more often.
+        model = CheckeredClassifier(2, C=1e5 / n, random_state=seed).fit(X, y)
         found.append(model.score(X_test, y_test) >= 0.96)
+    assert len(found) >= 19
     assert np.mean(found) >= 0.95
+
+
+def test_folds_without_a_class_are_refused():
+    X, y = xor(30)
+    y[0] = 2
+    with (
+        pytest.warns(UserWarning, match="least populated class"),
+        pytest.raises(ValueError, match=r"no sample of \[2\]: all folds need"),
+    ):
+        CheckeredClassifierCV((1,), Cs=[1.0]).fit(X, y)
+
+
+def test_cross_validation_never_prefers_a_fit_that_is_worse():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)
+    model = CheckeredClassifierCV((1, 2, 3), Cs=(0.01, 1.0, 100.0), random_state=0)
+    weights = np.ones(len(y))
+    rows = model._path(
+        X, y, weights, np.arange(2), (1, 2, 3), np.array([0.01, 1.0, 100.0]), 0
+    )
+    losses = np.array([[single.loss_ for single in row] for row in rows])
+    assert (np.diff(losses, axis=0) <= 1e-6).all()
 
 
 @pytest.mark.parametrize("K", [3, 4])

@@ -30,10 +30,11 @@ ROUGH = 1e-4
 LOCAL_SCHEDULE = [(10, 2), (25, 1)]
 RANDOM_SCHEDULE = [(25, 2), (60, 1)]
 # Many classes: the size of random coefficients, the starts of a round, and after how
-# many rounds that find nothing better a search ends.
+# many rounds that find nothing better, or at all, a search ends.
 CIRCULAR_SPREAD = 2.0
 ROUND = 16
 PATIENCE = 3
+MOST_ROUNDS = 10
 
 
 class Start(NamedTuple):
@@ -459,8 +460,9 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
         residues, theta, values = _exchange(first_round, K)
     else:
         residues, theta, values = first_round(orders)
-    stale = 0
-    while more and stale < PATIENCE:
+    stale, n_rounds = 0, 1
+    while more and stale < PATIENCE and n_rounds < MOST_ROUNDS:
+        n_rounds += 1
         best = np.argsort(values, kind="stable")[: -(-len(values) // 2)]
         stale *= len(best) == len(values)  # orders that were dropped were in the way
         residues, theta, values = residues[best], theta[best], values[best]

@@ -46,7 +46,8 @@ class CheckeredClassifierCV(_CheckeredBase):
 
     cv : int, cross-validation generator, iterable or None, default=5
         The folds, for ``criterion="cv"``. An int is the number of folds of different
-        samples, with equal shares of all classes, drawn by ``random_state``; None is 5.
+        samples, with equal shares of all classes, drawn by ``random_state``; there are
+        fewer folds if a class has fewer different samples. None is 5.
 
     scoring : str or callable, default="neg_log_loss"
         What to maximise over the folds: the name of a scorer of scikit-learn, or
@@ -342,8 +343,9 @@ class CheckeredClassifierCV(_CheckeredBase):
 
         if self.cv is None or isinstance(self.cv, Integral):
             seed = random_state.randint(np.iinfo(np.int32).max)
-            folds = StratifiedKFold(self.cv or 5, shuffle=True, random_state=seed)
             X, codes, weights, _, _ = distinct_samples(X, codes, weights)
+            n_splits = min(self.cv or 5, max(2, np.bincount(codes).min()))
+            folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
             splits = list(folds.split(np.zeros(len(codes)), codes))
         else:
             splits = list(check_cv(self.cv, codes, classifier=True).split(X, codes))
