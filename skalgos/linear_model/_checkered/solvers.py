@@ -116,7 +116,8 @@ def newton(objective, theta, *, max_iter, tol, on_iter=_never):
 
     Where a step shrinks the gradient a lot the next ones use the same Hessian. Once the
     gradient is within ``tol`` it goes on until what a step leaves is rounding; a few
-    times at most, since towards a minimum at infinity steps do not shrink.
+    times at most, since towards a minimum at infinity steps do not shrink. These last
+    steps are not counted.
     """
     theta = theta.copy()
     value, gradient, H = objective(theta[None], hessian=True)
@@ -128,7 +129,7 @@ def newton(objective, theta, *, max_iter, tol, on_iter=_never):
     while True:
         met = bool(height <= tol)
         extra += met
-        if len(losses) > max_iter or extra > MOST_EXTRA:
+        if (len(losses) > max_iter and not met) or extra > MOST_EXTRA:
             return Fit(theta, float(value), losses, len(losses) - 1, met)
         while True:
             if factor is None:
@@ -159,8 +160,11 @@ def newton(objective, theta, *, max_iter, tol, on_iter=_never):
             factor = None
         rate = new_height / max(height, 1e-300)
         theta, value, gradient, height = trial, new_value, new_gradient, new_height
-        losses.append(float(value))
-        if on_iter(theta, losses[-1]) or last:
+        stop = last
+        if not met:
+            losses.append(float(value))
+            stop = on_iter(theta, losses[-1])
+        if stop:
             return Fit(theta, float(value), losses, len(losses) - 1, True)
         fresh = not again
         if fresh:
