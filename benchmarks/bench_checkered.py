@@ -93,9 +93,6 @@ def logistic(bench):
             continue
         X = scale(X)
 
-        def fit(make, X=X, y=y):
-            return make().fit(X, y)
-
         bench.compare(
             "logistic",
             name,
