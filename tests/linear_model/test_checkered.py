@@ -480,7 +480,7 @@ def test_sparse_data_too_large_to_be_made_dense(monkeypatch):
 
 
 def test_sparse_data_with_many_features():
-    X = sparse.random_array((300, 1500), density=0.01, rng=0, format="csr")
+    X = sparse.csr_array(sparse.random(300, 1500, density=0.01, random_state=0))
     total = X[:, :150].sum(axis=1)
     y = (total > np.median(total)).astype(int)
     model = CheckeredClassifier(2, n_init=2, tol=1e-3, random_state=0).fit(X, y)
