@@ -436,8 +436,10 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
     n_init : int or "auto", default="auto"
         The number of starts. They are trained for a while on a part of the samples, and
         the best one goes on, chosen by the loss alone. "auto" tries more and more, up
-        to a bound, until the labels are matched or the best loss is found again; with
-        more than two classes it is 32 for each order.
+        to a bound, until the labels are matched or the best loss is found again. With
+        more than two classes an int is the number for each order of the classes, and
+        "auto" goes on from the best start, changed at random in many ways, as long as
+        that helps.
 
     search_samples : int, default=2000
         The largest number of samples that starts are compared on.

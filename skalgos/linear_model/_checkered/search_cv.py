@@ -166,8 +166,9 @@ class CheckeredClassifierCV(_CheckeredBase):
 
     Notes
     -----
-    In each fold a model with more hyperplanes is trained from a search of its own and
-    from the best model with fewer, and the lower loss counts.
+    In each fold, a model with more hyperplanes is trained from a search of its own at
+    the largest C, and from there to smaller ones. Where that is no better than the
+    model with fewer hyperplanes, it is that model.
 
     With an int for ``cv``, equal samples are in the same fold, and folds are drawn over
     the different ones in an order that depends on their values alone. Weighting a
