@@ -53,6 +53,15 @@ def _sparse_bayes(dtype):
     sparse_bayes(A, A[:, 0] + A[:, 1])
 
 
+def _checkered(n_classes):
+    """Fit a checkered model."""
+    from skalgos.linear_model import CheckeredClassifier
+
+    X = np.random.RandomState(0).standard_normal((200, 2))
+    y = (X > 0).sum(axis=1) % n_classes
+    CheckeredClassifier(2, C=10, n_init=2, random_state=0).fit(X, y)
+
+
 _TASKS = {
     f"k-medoids, {dtype.__name__}": (_kmedoids, dtype)
     for dtype in (np.float64, np.float32)
@@ -60,6 +69,10 @@ _TASKS = {
 _TASKS |= {
     f"sparse Bayes, {dtype.__name__}": (_sparse_bayes, dtype)
     for dtype in (np.float64, np.complex128)
+}
+_TASKS |= {
+    f"checkered regression, {n_classes} classes": (_checkered, n_classes)
+    for n_classes in (2, 3)
 }
 
 
@@ -80,10 +93,10 @@ def precompile(progress=True):
     >>> skalgos.precompile(progress=False)
     """
     start = time.perf_counter()
-    for done, (name, (task, dtype)) in enumerate(_TASKS.items()):
+    for done, (name, (task, argument)) in enumerate(_TASKS.items()):
         if progress:
             _draw(done, name)
-        task(dtype)
+        task(argument)
     if progress:
         _draw(len(_TASKS), f"done in {time.perf_counter() - start:.1f} s")
         sys.stderr.write("\n")

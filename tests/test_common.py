@@ -9,6 +9,15 @@ from skalgos.utils.discovery import all_estimators
 
 # One dictionary of parameters for each path; the defaults come in addition.
 VARIANTS = {
+    "CheckeredClassifier": [
+        {"n_hyperplanes": 1},
+        {"n_hyperplanes": 3, "solver": "lbfgs", "n_jobs": 2},
+        {"multi_class": "ovr", "noise": "fit"},
+        {"class_order": "auto", "n_init": 4, "fit_intercept": False},
+    ],
+    "CheckeredClassifierCV": [
+        {"n_hyperplanes": (1, 2), "Cs": (10.0,), "criterion": "bic"},
+    ],
     "KMedoids": [
         {"n_clusters": 1},
         {"method": "fastpam1"},
@@ -76,6 +85,11 @@ VARIANTS = {
     ],
 }
 
+# Where the defaults take seconds for each fit: what is checked in their place.
+INSTEAD = {
+    "CheckeredClassifierCV": {"n_hyperplanes": (1, 2), "Cs": (1.0, 10.0), "cv": 3},
+}
+
 # scikit-learn's clustering checks hand a pairwise estimator a table of features, which
 # it must refuse: these go through our own contract (test_contract.py) alone.
 PAIRWISE = {
@@ -95,7 +109,9 @@ def _instances(variants):
     ]
 
 
-INSTANCES = _instances({name: [{}, *params] for name, params in VARIANTS.items()})
+INSTANCES = _instances(
+    {name: [INSTEAD.get(name, {}), *params] for name, params in VARIANTS.items()}
+)
 PAIRWISE_INSTANCES = _instances(PAIRWISE)
 
 

@@ -1,5 +1,6 @@
 """Generators of data with a known truth."""
 
+from skalgos.datasets._checkered import make_checkered, make_checkered_gmm
 from skalgos.datasets._sparse import (
     KroneckerProblem,
     make_ecg_like,
@@ -10,6 +11,8 @@ from skalgos.datasets._sparse import (
 
 __all__ = [
     "KroneckerProblem",
+    "make_checkered",
+    "make_checkered_gmm",
     "make_ecg_like",
     "make_irs_channel",
     "make_kronecker_sparse",

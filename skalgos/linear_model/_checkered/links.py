@@ -1,0 +1,300 @@
+"""The link functions of checkered regression, exact at every scale.
+
+Nothing is clipped: probabilities are sums of positive terms, and where they underflow
+their logarithms are computed relative to the largest term.
+"""
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+TINY = 1e-280
+
+
+def _forms(Z, n_axes, name):
+    Z = np.asarray(Z, dtype=np.float64)
+    if Z.ndim < n_axes or 0 in Z.shape[Z.ndim - n_axes :]:
+        shape = "(..., m)" if n_axes == 1 else "(..., m, K)"
+        raise ValueError(
+            f"Z must have shape {shape} with at least one hyperplane"
+            f"{' and one class' if n_axes == 2 else ''}; {name} got {Z.shape}."
+        )
+    if np.isnan(Z).any():
+        raise ValueError(f"Z must not contain NaN; {name} got some.")
+    return Z
+
+
+# ---- two classes ---------------------------------------------------------------------
+def odds_parts(Z):
+    """Return what all binary link functions are made of.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (m, ...)
+        Hyperplanes first.
+
+    Returns
+    -------
+    r : ndarray of shape (...)
+        The probability of the less likely class, at most a half.
+    positive : ndarray of shape (...)
+        Whether the other one is class 1.
+    """
+    r = np.zeros(Z.shape[1:])
+    negative = np.zeros(Z.shape[1:], dtype=bool)
+    u, q = np.empty_like(r), np.empty_like(r)
+    for z in Z:
+        np.abs(z, out=u)
+        np.negative(u, out=u)
+        np.exp(u, out=u)
+        np.add(u, 1, out=q)
+        np.reciprocal(q, out=q)
+        r -= r * u
+        r += u
+        r *= q  # r (1 - u) / (1 + u) + u / (1 + u)
+        negative ^= z < 0
+    return r, ~negative
+
+
+def log_of_rare(Z, r):
+    """Return log(r), also where r underflows."""
+    with np.errstate(divide="ignore"):
+        log_r = np.log(r)
+    deep = r < TINY
+    if deep.any():
+        z = np.abs(Z[:, deep])
+        a = z.min(axis=0)
+        rho = np.zeros(a.shape)
+        small = np.exp(-a)
+        finite = np.isfinite(a)
+        for row in z:
+            f = np.zeros(a.shape)
+            f[finite] = np.exp(a[finite] - row[finite])
+            f /= 1 + np.exp(-row)
+            rho += f * (1 - 2 * small * rho)
+        with np.errstate(divide="ignore"):
+            log_r[deep] = np.where(finite, np.log(rho) - a, -np.inf)
+    return log_r
+
+
+def binary_logs(Z):
+    """Return the logarithms of both probabilities, of class 0 and of class 1.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (m, ...)
+    """
+    r, positive = odds_parts(Z)
+    rare, common = log_of_rare(Z, r), np.log1p(-r)
+    return np.where(positive, rare, common), np.where(positive, common, rare)
+
+
+def checkoid(Z):
+    r"""Compute the checkoid function: the probability of class 1.
+
+    It is :math:`(1 + \prod_k \tanh(z_k / 2)) / 2`: the probability that an even number
+    of m independent events of probabilities ``sigmoid(-z_k)`` happens. With one
+    hyperplane it is the logistic sigmoid. Read more in the
+    :ref:`User Guide <checkered>`.
+
+    Parameters
+    ----------
+    Z : array-like of shape (..., m)
+        The values of m linear forms; infinite ones stand for events that are certain.
+
+    Returns
+    -------
+    probability : ndarray of shape (...)
+        Between 0 and 1, each with a small relative error.
+
+    Raises
+    ------
+    ValueError
+        If Z has no axis of hyperplanes, or contains NaN.
+
+    See Also
+    --------
+    log_checkoid : Its logarithm, also where it underflows.
+    multiclass_checkoid : The same for more than two classes.
+
+    References
+    ----------
+    .. [1] M. Achab, "Checkered Regression", 2022.
+
+    Examples
+    --------
+    >>> from skalgos.linear_model import checkoid
+    >>> checkoid([[2.0, 3.0], [-2.0, 3.0]])
+    array([0.84..., 0.15...])
+    """
+    Z = np.moveaxis(_forms(Z, 1, "checkoid"), -1, 0)
+    r, positive = odds_parts(Z)
+    return np.where(positive, 1 - r, r)
+
+
+def log_checkoid(Z):
+    """Compute the logarithm of the checkoid function.
+
+    It is finite wherever Z is, and close to minus the smallest ``abs(z_k)`` where the
+    probability itself underflows. For the logarithm of the probability of the other
+    class, change the sign of one of the linear forms.
+
+    Parameters
+    ----------
+    Z : array-like of shape (..., m)
+        The values of m linear forms.
+
+    Returns
+    -------
+    log_probability : ndarray of shape (...)
+        At most 0.
+
+    Raises
+    ------
+    ValueError
+        If Z has no axis of hyperplanes, or contains NaN.
+
+    See Also
+    --------
+    checkoid : The probability itself.
+
+    References
+    ----------
+    .. [1] M. Achab, "Checkered Regression", 2022.
+
+    Examples
+    --------
+    >>> from skalgos.linear_model import log_checkoid
+    >>> log_checkoid([[1e4, -2e4], [1.0, 2e4]])
+    array([-1.0000...e+04, -3.1326...e-01])
+    """
+    Z = np.moveaxis(_forms(Z, 1, "log_checkoid"), -1, 0)
+    return binary_logs(Z.reshape(len(Z), -1))[1].reshape(Z.shape[1:])
+
+
+# ---- many classes --------------------------------------------------------------------
+def _convolved(S):
+    """Return the circular convolution of S[..., k, :] over k."""
+    law = S[..., 0, :]
+    K = S.shape[-1]
+    for k in range(1, S.shape[-2]):
+        total = np.zeros(law.shape)
+        for a in range(K):
+            total += law[..., a, None] * np.roll(S[..., k, :], a, axis=-1)
+        law = total
+    return law
+
+
+def _log_convolved(logs):
+    """Return the same for logarithms, of shape (rows, m, K)."""
+    K = logs.shape[-1]
+    shift = (np.arange(K)[:, None] - np.arange(K)) % K
+    law = logs[:, 0]
+    for k in range(1, logs.shape[1]):
+        law = logsumexp(law[:, None, :] + logs[:, k][:, shift], axis=2)
+    return law
+
+
+def multiclass_checkoid(Z):
+    """Compute the probabilities of the multiclass checkoid.
+
+    The class is the sum modulo K of m independent categorical variables: the
+    probabilities are the circular convolution of m softmaxes. With one hyperplane it is
+    the softmax. Read more in the :ref:`User Guide <checkered>`.
+
+    Parameters
+    ----------
+    Z : array-like of shape (..., m, K)
+        The logits of K values, for each of m variables.
+
+    Returns
+    -------
+    probabilities : ndarray of shape (..., K)
+        They sum to 1. Each is a sum of positive terms, with a small relative error.
+
+    Raises
+    ------
+    ValueError
+        If Z does not have the axes of hyperplanes and classes, or contains NaN.
+
+    See Also
+    --------
+    log_multiclass_checkoid : The logarithms, also where probabilities underflow.
+
+    Notes
+    -----
+    The convolution is done directly. By fast Fourier transform it would be quicker for
+    K in the hundreds, but with an absolute error that leaves no digit of the small
+    probabilities, nor even their signs.
+
+    References
+    ----------
+    .. [1] M. Achab, "Beyond Log-Concavity: Theory and Algorithm for Sum-Log-Concave
+       Optimization", 2023.
+
+    Examples
+    --------
+    >>> from skalgos.linear_model import multiclass_checkoid
+    >>> multiclass_checkoid([[0.0, 5.0, 0.0], [0.0, 0.0, 5.0]]).argmax()
+    np.int64(0)
+    """
+    return _convolved(softmax(_forms(Z, 2, "multiclass_checkoid"), axis=-1))
+
+
+def log_multiclass_checkoid(Z):
+    """Compute the logarithms of the probabilities of the multiclass checkoid.
+
+    Parameters
+    ----------
+    Z : array-like of shape (..., m, K)
+        The logits of K values, for each of m variables.
+
+    Returns
+    -------
+    log_probabilities : ndarray of shape (..., K)
+        Finite wherever Z is.
+
+    Raises
+    ------
+    ValueError
+        If Z does not have the axes of hyperplanes and classes, or contains NaN.
+
+    See Also
+    --------
+    multiclass_checkoid : The probabilities themselves.
+
+    References
+    ----------
+    .. [1] M. Achab, "Beyond Log-Concavity: Theory and Algorithm for Sum-Log-Concave
+       Optimization", 2023.
+
+    Examples
+    --------
+    >>> from skalgos.linear_model import log_multiclass_checkoid
+    >>> log_multiclass_checkoid([[0.0, 1e4, 0.0], [0.0, 0.0, 3e4]])
+    array([    -0., -10000., -10000.])
+    """
+    Z = _forms(Z, 2, "log_multiclass_checkoid")
+    return multiclass_logs(Z)
+
+
+def multiclass_logs(Z):
+    """Do the same for an array that is known to be one."""
+    shape = Z.shape[:-2] + Z.shape[-1:]
+    Z = Z.reshape(-1, *Z.shape[-2:])
+    p = _convolved(softmax(Z, axis=-1))
+    # Near 1 a logarithm of the sum would lose the digits that the others have.
+    top = p.argmax(axis=-1)
+    rows = np.arange(len(p))
+    others = p.copy()
+    others[rows, top] = 0
+    rest = others.sum(axis=-1)
+    with np.errstate(divide="ignore"):
+        logs = np.log(p)
+    near = rest < 0.5
+    logs[rows[near], top[near]] = np.log1p(-rest[near])
+    deep = (p < TINY).any(axis=-1)
+    if deep.any():
+        z = Z[deep]
+        exact = _log_convolved(z - logsumexp(z, axis=-1, keepdims=True))
+        logs[deep] = np.where(p[deep] < TINY, exact, logs[deep])
+    return logs.reshape(shape)
