@@ -37,6 +37,24 @@ def _sparse_bayes(dtype):
     sparse_bayes(A, A[:, 0] + A[:, 1])
 
 
+def _low_rank(dtype):
+    """Complete a table by each solver."""
+    from skalgos.recommendation import (
+        BayesianMatrixFactorizationRegressor,
+        MatrixFactorizationRegressor,
+    )
+
+    rng = np.random.RandomState(0)
+    X = rng.randint(0, 20, (100, 2))
+    y = rng.standard_normal(100).astype(dtype)
+    for params in ({"solver": "pcg"}, {"solver": "cholesky"}):
+        MatrixFactorizationRegressor(2, max_iter=2, tol=1e9, **params).fit(X, y)
+    early = {"early_stopping": True, "n_iter_no_change": 1, "loss": "huber"}
+    MatrixFactorizationRegressor(2, max_iter=20, tol=1e9, **early).fit(X, y)
+    if dtype == np.float64:
+        BayesianMatrixFactorizationRegressor(2, n_samples=1, burn_in=1).fit(X, y)
+
+
 _TASKS = {
     f"k-medoids, {dtype.__name__}": (_kmedoids, dtype)
     for dtype in (np.float64, np.float32)
@@ -44,6 +62,10 @@ _TASKS = {
 _TASKS |= {
     f"sparse Bayes, {dtype.__name__}": (_sparse_bayes, dtype)
     for dtype in (np.float64, np.complex128)
+}
+_TASKS |= {
+    f"low-rank completion, {dtype.__name__}": (_low_rank, dtype)
+    for dtype in (np.float64, np.float32)
 }
 
 

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -9,6 +10,9 @@ from skalgos.utils.discovery import all_estimators
 
 # One dictionary of parameters for each path; the defaults come in addition.
 VARIANTS = {
+    "BayesianMatrixFactorizationRegressor": [
+        {"n_components": 2, "n_samples": 5, "burn_in": 5, "n_jobs": 2},
+    ],
     "KMedoids": [
         {"n_clusters": 1},
         {"method": "fastpam1"},
@@ -36,6 +40,33 @@ VARIANTS = {
         {"m_step": "kl", "shared_support": True},
         {"m_step": "mm", "coupling": 0.5, "tol": 1e-2},
         {"m_step": "svd", "n_jobs": 2, "noise_variance": 0.01},
+    ],
+    "LowRankCompletion": [
+        {"n_components": 3, "solver": "pcg"},
+        {"n_components": 3, "solver": "cholesky", "alpha_scaling": 0.5},
+        {"n_components": "auto", "init": "spectral"},
+        {"alpha": "auto", "n_components": 3},
+        {"n_components": 3, "loss": "huber", "init": "spectral"},
+        {"n_components": 3, "loss": "absolute_error"},
+        {"n_components": 3, "loss": "tukey", "center": "global"},
+        {"n_components": 3, "nonnegative": True, "center": None},
+        {"n_components": 3, "missing_values": "absent"},
+        {"n_components": 3, "missing_values": -999},
+        {"n_components": 3, "continuation": None, "n_jobs": 2},
+    ],
+    "LowRankImputer": [
+        {"n_components": 3, "missing_values": "absent", "alpha": "auto"},
+        {"n_components": "auto", "add_indicator": True},
+        {"n_components": 3, "keep_empty_features": True, "min_value": -1},
+        {"n_components": 3, "loss": "huber", "continuation": 0.5},
+    ],
+    "MatrixFactorizationRegressor": [
+        {"n_components": 2, "solver": "pcg", "n_jobs": 2},
+        {"n_components": 2, "loss": "huber", "init": "spectral"},
+        {"n_components": 2, "nonnegative": True},
+        {"n_components": 2, "fit_bias": False, "alpha": 0.01, "clip": False},
+        {"n_components": 2, "early_stopping": True, "alpha_scaling": 1},
+        {"n_components": 2, "alpha_bias": 0.1, "continuation": None},
     ],
     "RVC": [{"kernel": "poly", "class_weight": "balanced", "n_jobs": 2}],
     "RVR": [{"kernel": "laplacian", "fit_intercept": False}, {"noise_variance": 0.1}],
@@ -68,6 +99,9 @@ def _instances(variants):
     ]
 
 
+# Missing entries that are marked in such a way are what the estimator is for.
+NAN_MARKERS = (np.nan, "absent")
+
 INSTANCES = _instances({name: [{}, *params] for name, params in VARIANTS.items()})
 PAIRWISE_INSTANCES = _instances(PAIRWISE)
 
@@ -96,7 +130,6 @@ def test_tags_weaken_nothing(estimator):
     assert not tags._skip_test
     assert tags.requires_fit
     assert tags.input_tags.two_d_array
-    assert tags.input_tags.pairwise == (
-        estimator.get_params().get("metric") == "precomputed"
-    )
-    assert not tags.input_tags.allow_nan
+    params = estimator.get_params()
+    assert tags.input_tags.pairwise == (params.get("metric") == "precomputed")
+    assert tags.input_tags.allow_nan == (params.get("missing_values") in NAN_MARKERS)

@@ -1,5 +1,6 @@
 """Generators of data with a known truth."""
 
+from skalgos.datasets._low_rank import make_low_rank_table
 from skalgos.datasets._sparse import (
     KroneckerProblem,
     make_ecg_like,
@@ -13,5 +14,6 @@ __all__ = [
     "make_ecg_like",
     "make_irs_channel",
     "make_kronecker_sparse",
+    "make_low_rank_table",
     "make_sparse_recovery",
 ]
