@@ -339,7 +339,8 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
                 problem,
                 min(k, 50) if self.n_components == "auto" else k,
                 alpha=ridge,
-                loss=self.loss,
+                # Few sweeps leave no time for a loss that is not convex.
+                loss="huber" if self.loss == "tukey" else self.loss,
                 nonnegative=self.nonnegative,
                 solver=self.solver,
                 inner_tol=self.inner_tol,

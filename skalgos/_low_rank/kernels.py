@@ -379,7 +379,6 @@ def sweep_direct(
     alpha_bias,
     loss,
     cut,
-    jitter,
     nonnegative,
     tol,
     max_steps,
@@ -393,10 +392,8 @@ def sweep_direct(
 ):
     """Solve rows by their normal equations: Cholesky, or coordinate descent.
 
-    ``jitter``, relative to the largest diagonal entry, keeps the factorisation possible
-    without a ridge; the correction vanishes at an exact solution all the same. With
-    ``nonnegative`` coordinate descent keeps the first k coefficients at least zero; it
-    ends when a pass changes none by more than ``tol`` times the largest.
+    With ``nonnegative`` coordinate descent keeps the first k coefficients at least
+    zero; it ends when a pass changes none by more than ``tol`` times the largest.
     """
     width = work.shape[1]
     x, r, ridge = work[0], work[1], work[6]
@@ -430,15 +427,11 @@ def sweep_direct(
         for a in range(width * width):
             G[a] = 0
         add_gram(B, v, padded, p, width, G)
-        largest = G.dtype.type(0)
         for a in range(p):
             G[a * width + a] += ridge[a]
-            largest = max(largest, G[a * width + a])
         if nonnegative:
             descend(G, r, k, p, width, tol, max_steps, x)
         else:
-            for a in range(p):
-                G[a * width + a] += jitter * largest
             factorise(G, p, width)
             solve_lower(G, p, width, r)
             for a in range(p):
@@ -480,7 +473,7 @@ def factorise(G, p, width):
     lanes = WIDTH // G.itemsize
     tiny = p * np.finfo(G.dtype).eps
     for a in range(p):
-        # What is left of a pivot is judged by what it was.
+        # As much as rounding: without a ridge G may be singular.
         G[a * width + a] *= 1 + tiny
     for first in range(0, p, 4):
         last = min(first + 4, p)

@@ -30,15 +30,21 @@ MAX_STEPS = 50
 BLOCK = 1 << 15
 # 95 % efficient for normal noise; the third makes nearly the absolute error.
 CUTS = {"huber": 1.345, "tukey": 4.685, "absolute_error": 0.1}
+# The expected curvature of these losses under standard normal noise.
+CURVATURES = {"huber": 0.8213748, "tukey": 0.7577759, "absolute_error": 0.0796557}
 # The median absolute deviation of a standard normal variable is 1 / 1.4826.
 MAD_TO_SIGMA = 1.4826
 
 
 class Loss(NamedTuple):
-    """A kernel's code of a loss, and where it leaves the parabola."""
+    """A kernel's code of a loss, where it leaves the parabola, and its curvature.
+
+    The loss is divided by the curvature: so one ridge fits all losses.
+    """
 
     code: int
     cut: float
+    curvature: float = 1.0
 
 
 LEAST_SQUARES = Loss(kernels.SQUARED, 1.0)
@@ -160,8 +166,8 @@ class HalfSweep:
             offset,
             k,
             p,
-            float(alpha),
-            float(alpha_bias),
+            float(alpha * loss.curvature),
+            float(alpha_bias * loss.curvature),
             loss.code,
             float(loss.cut),
         )
@@ -186,7 +192,6 @@ class HalfSweep:
                 )
 
         else:
-            jitter = 100 * p * np.finfo(dtype).eps
             nonnegative = self.solver == "coordinate-descent"
 
             def solve(first, last, B, v, q, work, G):
@@ -194,7 +199,6 @@ class HalfSweep:
                     first,
                     last,
                     *head,
-                    dtype.type(jitter),
                     nonnegative,
                     tol,
                     max_steps,
@@ -208,7 +212,7 @@ class HalfSweep:
                 )
 
         self._pool.run(self._map, solve)
-        return self._losses
+        return self._losses / loss.curvature
 
 
 def gram_diagonal(F, k, weights):
@@ -365,10 +369,15 @@ def optimality_ratio(problem, factors, alpha, loss, rng):
 
 
 def gradient_matrix(problem, factors, loss):
-    """Return the gradient of the loss with its sign changed, as ``_scaled`` does."""
-    residuals = problem.rows.values - predict(problem.rows, factors)
-    if loss.code == kernels.HUBER:
-        residuals = np.clip(residuals, -loss.cut, loss.cut)
+    """Return the gradient of a convex loss with its sign changed, as ``_scaled`` does.
+
+    Without factors it is that at zero.
+    """
+    residuals = problem.rows.values
+    if factors is not None:
+        residuals = residuals - predict(problem.rows, factors)
+    if loss.code != kernels.SQUARED:
+        residuals = np.clip(residuals, -loss.cut, loss.cut) / loss.curvature
     return _scaled(problem, residuals)
 
 
@@ -592,25 +601,30 @@ def alternate(
     """
     robust = loss != "squared_error"
     name = choose_solver(solver, nonnegative, k + bias)
-    ridges = []
+    factors = start
     if start is None:
         factors = _start(problem, k, bias, init, robust, rng)
         if nonnegative:
             np.abs(factors.right[:, :k], out=factors.right[:, :k])
-        if continuation == "auto":
-            continuation = automatic_continuation(problem, k)
-        norm = spectral_norm(_scaled(problem, problem.rows.values), rng, 0.02, 10)
-        ridges = ridge_path(alpha, norm, continuation, max_iter)
-    else:
-        factors = start
     sigma, lowest = 0.0, 0.0
     if robust:
         sigma = spread(problem, problem.rows.values - predict(problem.rows, factors))
         lowest = 1e-6 * sigma + np.finfo(problem.dtype).tiny
+    now = _robust_loss(loss, sigma, lowest, True)
+    ridges = []
+    if start is None:
+        if continuation == "auto":
+            continuation = automatic_continuation(problem, k)
+        norm = spectral_norm(gradient_matrix(problem, None, now), rng, 0.02, 10)
+        ridges = ridge_path(alpha, norm, continuation, max_iter)
     null = 0.5 * float(all_weights(problem) @ np.square(problem.rows.values, dtype="d"))
     # After the path a robust loss still settles its scale, and then is held fixed.
+    # One that is not convex does so twice: its own small scale must come from itself,
+    # or entries that the ridge shrinks would fall out of it one after the other.
     settling = len(ridges) + (min(10, max_iter // 4) if robust else 0)
-    now = _robust_loss(loss, sigma, lowest, True)
+    convex_until = settling
+    if loss == "tukey":
+        settling += min(10, max_iter // 4)
     objectives, converged, number = [], False, 0
     descent_tol = 1e-7 if nonnegative else inner_tol
     with chunk_map(threads) as map_chunks:
@@ -622,7 +636,7 @@ def alternate(
                 if number > 1:
                     residuals = problem.rows.values - predict(problem.rows, factors)
                     sigma = spread(problem, residuals)
-                now = _robust_loss(loss, sigma, lowest, number <= settling)
+                now = _robust_loss(loss, sigma, lowest, number <= convex_until)
             old = None
             if not leading:
                 old = Factors(factors.left.copy(), factors.right.copy(), k, bias)
@@ -656,12 +670,10 @@ def _robust_loss(name, sigma, lowest, early):
     """Return the loss at a scale: Tukey's begins as Huber's, which has one minimum."""
     if name == "squared_error":
         return LEAST_SQUARES
-    sigma = max(sigma, lowest)
-    if name == "tukey":
-        if early:
-            return Loss(kernels.HUBER, CUTS["huber"] * sigma)
-        return Loss(kernels.TUKEY, CUTS["tukey"] * sigma)
-    return Loss(kernels.HUBER, CUTS[name] * sigma)
+    if name == "tukey" and early:
+        name = "huber"
+    code = kernels.TUKEY if name == "tukey" else kernels.HUBER
+    return Loss(code, CUTS[name] * max(sigma, lowest), CURVATURES[name])
 
 
 # ---- after the alternation -----------------------------------------------------------
@@ -693,7 +705,8 @@ def fold_in(problem, right, k, *, bias, alpha, alpha_bias, loss, nonnegative, th
     if loss.code != kernels.SQUARED:
         early = loss
         if loss.code == kernels.TUKEY:
-            early = Loss(kernels.HUBER, loss.cut * CUTS["huber"] / CUTS["tukey"])
+            cut = loss.cut * CUTS["huber"] / CUTS["tukey"]
+            early = Loss(kernels.HUBER, cut, CURVATURES["huber"])
         steps = [early] * 20 + [loss] * 20
     solver = "coordinate-descent" if nonnegative else "cholesky"
     accuracy = 10 * np.finfo(problem.dtype).eps

@@ -83,8 +83,11 @@ class LowRankImputer(LowRankTable):
     validation_fraction : float, default=0.1
         The share of observed entries held out for ``alpha="auto"``.
 
-    min_value, max_value : float, default=-np.inf, np.inf
-        The smallest and the largest value to fill in.
+    min_value : float, default=-np.inf
+        The smallest value to fill in.
+
+    max_value : float, default=np.inf
+        The largest value to fill in.
 
     add_indicator : bool, default=False
         Whether to append a column of zeros and ones for each column that had missing
