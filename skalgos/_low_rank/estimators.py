@@ -21,9 +21,6 @@ from skalgos._tasks import fit_task
 from skalgos._threads import n_threads
 
 LOSSES = {"squared_error", "huber", "absolute_error", "tukey"}
-# What a search for the ridge tries: this many to a tenth, over three of them.
-RIDGES_PER_DECADE = 6
-DECADES = 3
 
 
 class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
@@ -111,7 +108,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
 
         self._check_combinations()
         table = self._entries(X)
-        weights = self._weights(X, table, entry_weight)
+        table, weights = self._weighted(X, table, entry_weight)
         counts = check_sample_weight(sample_weight, X, np.float64)
         rng = check_random_state(self.random_state)
         seed = int(rng.randint(np.iinfo(np.int32).max))
@@ -138,9 +135,15 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         )
         alpha, searched = self.alpha, None
         if alpha == "auto":
-            alpha, searched = self._search(
-                subset, weights_of, counts[present], out, k, seed
-            )
+
+            def on_ridge(path):
+                return whole.subtask("ridge").end(lambda: {"alpha_path_": path})
+
+            alpha, searched = 1.0, np.empty((0, 2))
+            if out.any():
+                alpha, searched = self._search(
+                    subset, weights_of, counts[present], out, k, seed, on_ridge
+                )
         problem = self._problem(subset, weights_of, counts[present])
 
         def attributes(sweep):
@@ -148,6 +151,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
             return {
                 "components_": axes.astype(X.dtype),
                 "column_means_": means.astype(X.dtype),
+                "error_curve_": np.array(sweep.errors),
                 "n_iter_": sweep.number,
                 "alpha_": float(sweep.alpha),
             }
@@ -180,6 +184,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         self.n_components_ = k
         self.n_iter_ = fit.n_iter
         self.objective_curve_ = np.array(fit.objectives)
+        self.error_curve_ = np.array(fit.errors)
         self.optimality_ratio_ = float(ratio)
         self.alpha_ = float(alpha)
         self.solver_ = fit.solver
@@ -188,9 +193,9 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         self._n_features_out = k
         self._lengths = lengths
         self._loss = fit.loss
-        self.__dict__.pop("validation_curve_", None)
+        self.__dict__.pop("alpha_path_", None)
         if searched is not None:
-            self.validation_curve_ = searched
+            self.alpha_path_ = searched
         if not fit.converged and fit.n_iter >= self.max_iter:
             warnings.warn(
                 f"{type(self).__name__} stopped after max_iter={self.max_iter} sweeps, "
@@ -231,10 +236,10 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
                         f"{why}; got {name}={getattr(self, name)!r}."
                     )
 
-    def _weights(self, X, table, entry_weight):
-        """Return the weights of the observed entries in the order of the table."""
+    def _weighted(self, X, table, entry_weight):
+        """Return the entries that have a weight, and their weights."""
         if entry_weight is None:
-            return None
+            return table, None
         if not sparse.issparse(entry_weight):
             entry_weight = np.asarray(entry_weight)
         if entry_weight.shape != X.shape:
@@ -251,9 +256,14 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
             raise ValueError(
                 "entry_weight must be finite and at least 0 at every observed entry."
             )
-        if not weights.any():
+        keep = weights > 0
+        if not keep.any():
             raise ValueError("entry_weight is zero at every observed entry.")
-        return weights
+        counts = np.concatenate([[0], np.cumsum(keep)])
+        table = sparse.csr_array(
+            (table.data[keep], table.indices[keep], counts[table.indptr]), table.shape
+        )
+        return table, weights[keep]
 
     def _problem(self, table, weights, counts):
         from skalgos._low_rank.problems import make_problem
@@ -310,55 +320,32 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         left = aligned((len(problem.rows.scales), right.shape[1]), problem.dtype)
         return Factors(left, right, k, False)
 
-    def _search(self, table, weights, counts, out, k, seed):
-        """Choose the ridge by entries held out, along one path from large to small."""
-        from skalgos._low_rank.solvers import (
-            _scaled,
-            alternate,
-            predict_at,
-            spectral_norm,
-        )
+    def _search(self, table, weights, counts, out, k, seed, on_ridge):
+        """Choose the ridge by the entries ``out``."""
+        from skalgos._low_rank.solvers import HeldOut, choose_ridge
 
         rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
         kept = sparse.csr_array(
             (table.data[~out], (rows[~out], table.indices[~out])), table.shape
         )
-        kept_weights = None if weights is None else weights[~out]
-        problem = self._problem(kept, kept_weights, counts)
-        rng = np.random.RandomState(seed)
-        top = spectral_norm(_scaled(problem, problem.rows.values), rng)
-        if top == 0:
-            return 1.0, np.empty((0, 2))
-        n_ridges = DECADES * RIDGES_PER_DECADE
-        ridges = top * 10 ** (-np.arange(1, n_ridges + 1) / RIDGES_PER_DECADE)
-        weight = counts[rows[out]] * (1.0 if weights is None else weights[out])
-        truth = table.data[out].astype(np.float64)
-        start, errors = None, []
-        for ridge in ridges:
-            fit = alternate(
-                problem,
-                min(k, 50) if self.n_components == "auto" else k,
-                alpha=ridge,
-                # Few sweeps leave no time for a loss that is not convex.
-                loss="huber" if self.loss == "tukey" else self.loss,
-                nonnegative=self.nonnegative,
-                solver=self.solver,
-                inner_tol=self.inner_tol,
-                continuation=None,
-                init=self.init,
-                start=start,
-                max_iter=5 if start is None else 3,
-                tol=self.tol,
-                rng=rng,
-                threads=n_threads(self.n_jobs),
-            )
-            start = fit.factors
-            miss = truth - predict_at(rows[out], table.indices[out], start)
-            # Gross errors among the held-out entries must not decide either.
-            miss = np.square(miss) if self.loss == "squared_error" else np.abs(miss)
-            errors.append(float(np.average(miss, weights=weight)))
-        curve = np.column_stack([ridges, errors])
-        return float(ridges[int(np.argmin(errors))]), curve
+        return choose_ridge(
+            self._problem(kept, None if weights is None else weights[~out], counts),
+            min(k, 50) if self.n_components == "auto" else k,
+            HeldOut(
+                rows[out],
+                table.indices[out],
+                table.data[out].astype(np.float64),
+                counts[rows[out]] * (1.0 if weights is None else weights[out]),
+            ),
+            loss=self.loss,
+            nonnegative=self.nonnegative,
+            solver=self.solver,
+            inner_tol=self.inner_tol,
+            init=self.init,
+            rng=np.random.RandomState(seed),
+            threads=n_threads(self.n_jobs),
+            on_ridge=on_ridge,
+        )
 
     # ---- using -----------------------------------------------------------------------
     def _right(self, dtype):

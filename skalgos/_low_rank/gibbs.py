@@ -9,7 +9,6 @@ conditional distributions are of the same families.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
 
 from skalgos._low_rank import kernels
 from skalgos._low_rank.problems import Pool, aligned, padded
@@ -57,12 +56,12 @@ def draw_normal_wishart(vectors, rng):
     inverse = np.eye(p) + centred.T @ centred
     inverse += shrunk * np.outer(average, average)
     # Bartlett's decomposition: the precision is R R^T, R = L^-T A for inverse = L L^T.
-    L = linalg.cholesky(inverse, lower=True)
+    L = np.linalg.cholesky(inverse)
     degrees = p + n - np.arange(p)
     A = np.tril(rng.standard_normal((p, p)), -1)
     A[np.diag_indices(p)] = np.sqrt(rng.chisquare(degrees))
-    R = linalg.solve_triangular(L, A, lower=True, trans="T")
-    noise = linalg.solve(R.T, rng.standard_normal(p))
+    R = np.linalg.solve(L.T, A)
+    noise = np.linalg.solve(R.T, rng.standard_normal(p))
     strength = MEAN_STRENGTH + n
     return n * average / strength + noise / np.sqrt(strength), R @ R.T
 
@@ -132,8 +131,8 @@ def sample(problem, k, *, n_samples, burn_in, thinning, rng, threads=1, on_sweep
                         tables[1][:, vectors].astype(np.float32),
                         hyper[0][0],
                         hyper[1][0],
-                        linalg.inv(hyper[0][1]),
-                        linalg.inv(hyper[1][1]),
+                        np.linalg.inv(hyper[0][1]),
+                        np.linalg.inv(hyper[1][1]),
                         1 / precision,
                     ),
                     strict=True,

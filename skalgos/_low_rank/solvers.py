@@ -16,7 +16,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 from scipy.sparse.linalg import svds
 
 from skalgos._low_rank import kernels
@@ -34,6 +34,15 @@ CUTS = {"huber": 1.345, "tukey": 4.685, "absolute_error": 0.1}
 CURVATURES = {"huber": 0.8213748, "tukey": 0.7577759, "absolute_error": 0.0796557}
 # The median absolute deviation of a standard normal variable is 1 / 1.4826.
 MAD_TO_SIGMA = 1.4826
+# What a search for the ridge tries: so many to a tenth, over three of them; after how
+# many without a smaller error it ends; and for each at most so many sweeps, less if the
+# training error changes by less than a share. Too few would leave small ridges
+# unfinished, and make them look better than they are.
+RIDGES_PER_DECADE = 6
+DECADES = 3
+PATIENCE = 5
+SWEEPS_PER_RIDGE = 10
+SETTLED = 1e-3
 
 
 class Loss(NamedTuple):
@@ -60,11 +69,15 @@ class Factors(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What is known after a sweep: its number from 1 on, the ridge, the objective."""
+    """What is known after a sweep.
+
+    Its number from 1 on, the ridge, the training error of all sweeps so far (the root
+    of twice the mean loss), and the factors, which the next sweep overwrites.
+    """
 
     number: int
     alpha: float
-    objective: float
+    errors: list
     factors: Factors
 
 
@@ -73,6 +86,7 @@ class Fit(NamedTuple):
 
     factors: Factors
     objectives: list
+    errors: list
     n_iter: int
     converged: bool
     loss: Loss
@@ -109,11 +123,10 @@ def balancing(A, B):
     same, and of all its factorisations this has the smallest sum of squares, twice the
     sum of D. Directions in which the product vanishes become zero.
     """
-    roots = []
-    for G in (A, B):
-        eigenvalues, vectors = linalg.eigh((G + G.T) / 2)
-        roots.append(np.sqrt(np.maximum(eigenvalues, 0))[:, None] * vectors.T)
-    P, D, Qt = linalg.svd(roots[0] @ roots[1].T, lapack_driver="gesvd")
+    eigenvalues, vectors = np.linalg.eigh([(G + G.T) / 2 for G in (A, B)])
+    sizes = np.sqrt(np.maximum(eigenvalues, 0))
+    roots = sizes[:, :, None] * vectors.transpose(0, 2, 1)
+    P, D, Qt = np.linalg.svd(roots[0] @ roots[1].T)
     inverse = np.zeros_like(D)
     alive = 1e-12 * D[0] < D if len(D) else D > 0
     inverse[alive] = D[alive] ** -0.5
@@ -546,7 +559,7 @@ def alternate(
     k,
     *,
     alpha,
-    alpha_bias=0.0,
+    alpha_bias=None,
     bias=False,
     loss="squared_error",
     nonnegative=False,
@@ -555,6 +568,7 @@ def alternate(
     continuation="auto",
     init="random",
     start=None,
+    path=None,
     max_iter=100,
     tol=1e-4,
     rng,
@@ -573,7 +587,9 @@ def alternate(
     ----------
     problem : Problem
     k : int
-    alpha, alpha_bias : float
+    alpha : float
+    alpha_bias : float, default=None
+        A third of the ridge for None.
     bias : bool
     loss : {"squared_error", "huber", "absolute_error", "tukey"}
     nonnegative : bool
@@ -583,6 +599,8 @@ def alternate(
     init : {"random", "spectral"}
     start : Factors, default=None
         Factors to correct, in place, instead of new ones.
+    path : list of float, default=None
+        The ridges of all sweeps; ``on_sweep`` appends to it, and says when to stop.
     max_iter : int
     tol : float
         Stop once a sweep at the final ridge lowers the objective by less than this
@@ -611,8 +629,8 @@ def alternate(
         sigma = spread(problem, problem.rows.values - predict(problem.rows, factors))
         lowest = 1e-6 * sigma + np.finfo(problem.dtype).tiny
     now = _robust_loss(loss, sigma, lowest, True)
-    ridges = []
-    if start is None:
+    ridges = [] if path is None else path
+    if start is None and path is None:
         if continuation == "auto":
             continuation = automatic_continuation(problem, k)
         norm = spectral_norm(gradient_matrix(problem, None, now), rng, 0.02, 10)
@@ -625,7 +643,10 @@ def alternate(
     convex_until = settling
     if loss == "tukey":
         settling += min(10, max_iter // 4)
-    objectives, converged, number = [], False, 0
+    if path is not None:
+        settling = max_iter
+    total = float(all_weights(problem).sum())
+    objectives, errors, converged, number = [], [], False, 0
     descent_tol = 1e-7 if nonnegative else inner_tol
     with chunk_map(threads) as map_chunks:
         state = _Alternation(problem, factors, name, threads, map_chunks)
@@ -643,12 +664,14 @@ def alternate(
             floor = 0.1 * current if leading else 0.0
             if number > 1:
                 state.balance(floor, rng)
-            state.rows(current, alpha_bias, now, descent_tol)
+            ridge = current, current / 3 if alpha_bias is None else alpha_bias
+            state.rows(*ridge, now, descent_tol)
             state.balance()
-            value = state.columns(current, alpha_bias, now, descent_tol)
-            value += state.ridge(current, alpha_bias)
+            value = state.columns(*ridge, now, descent_tol)
+            errors.append(math.sqrt(2 * value / total))
+            value += state.ridge(*ridge)
             stop = on_sweep is not None and on_sweep(
-                Sweep(number, current, value, factors)
+                Sweep(number, current, errors, factors)
             )
             if number > settling:
                 objectives.append(value)
@@ -663,7 +686,7 @@ def alternate(
         state.balance()
     if not objectives:
         objectives.append(value)
-    return Fit(factors, objectives, number, converged, now, sigma, name)
+    return Fit(factors, objectives, errors, number, converged, now, sigma, name)
 
 
 def _robust_loss(name, sigma, lowest, early):
@@ -674,6 +697,93 @@ def _robust_loss(name, sigma, lowest, early):
         name = "huber"
     code = kernels.TUKEY if name == "tukey" else kernels.HUBER
     return Loss(code, CUTS[name] * max(sigma, lowest), CURVATURES[name])
+
+
+class HeldOut(NamedTuple):
+    """Entries to validate on: where they are, and their values and weights."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray
+
+    def mean(self, errors):
+        return float(np.average(errors, weights=self.weights))
+
+    def misses(self, factors):
+        """Return what is missing to the values, in double precision."""
+        return self.values - predict_at(self.rows, self.columns, factors)
+
+
+def choose_ridge(problem, k, held_out, *, loss, rng, on_ridge=None, **options):
+    """Choose the ridge by entries held out, along one path from large to small.
+
+    Parameters
+    ----------
+    problem : Problem
+        Without those entries.
+    k : int
+    held_out : HeldOut
+    loss, rng, **options :
+        As in :func:`alternate`.
+    on_ridge : callable, default=None
+        ``on_ridge(path) -> bool`` with the path so far: whether to stop.
+
+    Returns
+    -------
+    alpha : float
+        It is 1 if the held-out entries say nothing: all of unknown rows and columns.
+    path : ndarray of shape (n_ridges, 2)
+        The ridges, and the mean squared errors at the held-out entries, or the mean
+        absolute ones for a robust loss: gross errors must not decide.
+    """
+    robust = loss != "squared_error"
+    # Few sweeps leave no time for a loss that is not convex.
+    loss = "huber" if loss == "tukey" else loss
+    sigma = spread(problem, problem.rows.values) if robust else 0.0
+    first = _robust_loss(loss, sigma, np.finfo(problem.dtype).tiny, True)
+    top = spectral_norm(gradient_matrix(problem, None, first), rng)
+    known = problem.rows.totals[held_out.rows] > 0
+    known |= problem.columns.totals[held_out.columns] > 0
+    if top == 0 or not known.any():
+        return 1.0, np.empty((0, 2))
+    n_ridges = DECADES * RIDGES_PER_DECADE
+    ridges = (top * 10 ** (-np.arange(1, n_ridges + 1) / RIDGES_PER_DECADE)).tolist()
+    errors, path = [], [ridges[0]]
+
+    def on_sweep(sweep):
+        ridge = ridges[len(errors)]
+        last = sweep.errors[-2:]
+        settled = (
+            path[-2:] == [ridge, ridge] and abs(np.diff(last)) <= SETTLED * last[0]
+        )
+        if not settled and path.count(ridge) < SWEEPS_PER_RIDGE:
+            path.append(ridge)
+            return False
+        misses = held_out.misses(sweep.factors)
+        errors.append(held_out.mean(np.abs(misses) if robust else np.square(misses)))
+        path.extend(ridges[len(errors) : len(errors) + 1])
+        return (
+            len(errors) == n_ridges
+            or len(errors) - 1 - int(np.argmin(errors)) >= PATIENCE
+            or (on_ridge is not None and on_ridge(curve()))
+        )
+
+    def curve():
+        return np.column_stack([ridges[: len(errors)], errors])
+
+    alternate(
+        problem,
+        k,
+        alpha=ridges[-1],
+        loss=loss,
+        path=path,
+        max_iter=n_ridges * SWEEPS_PER_RIDGE,
+        rng=rng,
+        on_sweep=on_sweep,
+        **options,
+    )
+    return float(ridges[int(np.argmin(errors))]), curve()
 
 
 # ---- after the alternation -----------------------------------------------------------
@@ -738,7 +848,7 @@ def principal_axes(right, k):
     lengths : ndarray of shape (k,)
     """
     V = right[:, :k].astype(np.float64)
-    Q, lengths, _ = linalg.svd(V, full_matrices=False)
+    Q, lengths, _ = np.linalg.svd(V, full_matrices=False)
     alive = lengths > 1e-12 * lengths.max(initial=0)
     axes, sizes = np.zeros((k, len(V))), np.zeros(k)
     axes[: len(lengths)] = np.where(alive, Q, 0.0).T
@@ -765,7 +875,14 @@ def complete(problem, *, limit, alpha, rng, tol, max_iter, on_sweep=None, **opti
     -------
     fit : Fit
     """
-    k, start, spent = min(8, limit), None, 0
+    k, start, errors, stopped = min(8, limit), None, [], False
+
+    def shifted(sweep):
+        nonlocal stopped
+        number = len(errors) + sweep.number
+        stopped = on_sweep(sweep._replace(number=number, errors=errors + sweep.errors))
+        return stopped
+
     while True:
         fit = alternate(
             problem,
@@ -774,14 +891,16 @@ def complete(problem, *, limit, alpha, rng, tol, max_iter, on_sweep=None, **opti
             start=start,
             rng=rng,
             tol=tol,
-            max_iter=max_iter - spent,
-            on_sweep=on_sweep,
+            max_iter=max_iter - len(errors),
+            on_sweep=None if on_sweep is None else shifted,
             **options,
         )
-        spent += fit.n_iter
-        fit = fit._replace(n_iter=spent)
+        errors = errors + fit.errors
+        fit = fit._replace(n_iter=len(errors), errors=errors)
+        if stopped or k == limit or len(errors) >= max_iter:
+            return fit
         ratio = optimality_ratio(problem, fit.factors, alpha, fit.loss, rng)
-        if ratio <= 1 + 10 * tol or k == limit or spent >= max_iter:
+        if ratio <= 1 + 10 * tol:
             return fit
         start = _widened(problem, fit, min(2 * k, limit), alpha, rng)
         k = start.k

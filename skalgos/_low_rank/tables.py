@@ -56,8 +56,10 @@ def held_out(entries, fraction, seed):
     Returns
     -------
     chosen : ndarray of shape (n_entries,), bool
+        At least one of them and not all; none if there are less than two.
     """
-    bits = entries.data.astype(np.float64).view(np.uint64)
+    # In single precision the same entries are chosen as in double.
+    bits = entries.data.astype(np.float32).view(np.uint32).astype(np.uint64)
     columns = entries.indices.astype(np.uint64)
     own = _mix(bits ^ _mix(columns + np.uint64(seed)))
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(own, dtype=np.uint64)])
@@ -65,11 +67,7 @@ def held_out(entries, fraction, seed):
     draws = _mix(np.repeat(_mix(of_row), np.diff(entries.indptr)) ^ _mix(columns))
     distinct = np.unique(draws)
     if len(distinct) < 2:
-        raise ValueError(
-            "alpha='auto' holds out entries to validate on, and needs others to fit; X "
-            f"with n_samples={entries.shape[0]}, n_features={entries.shape[1]} has "
-            "less than two that differ."
-        )
+        return np.zeros(len(draws), bool)
     n_out = min(max(round(fraction * len(distinct)), 1), len(distinct) - 1)
     return draws < distinct[n_out]
 

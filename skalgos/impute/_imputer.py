@@ -4,9 +4,9 @@ from numbers import Real
 
 import numpy as np
 from sklearn.impute import MissingIndicator
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from skalgos._compat import Interval, _fit_context
+from skalgos._compat import Interval, _fit_context, check_feature_names_in
 from skalgos._low_rank.estimators import LowRankTable
 
 
@@ -24,11 +24,11 @@ class LowRankImputer(LowRankTable):
         it grows until wider factors are proven not to lower the objective, so that
         ``alpha`` alone decides the rank.
 
-    alpha : float or "auto", default=1.0
+    alpha : float or "auto", default="auto"
         The ridge on both factors, in units of a squared value. With
         ``alpha_scaling=0`` it is what singular values are shrunk by. "auto" chooses the
-        ridge that predicts held-out entries best, along a path of 18 from large to
-        small.
+        ridge that predicts held-out entries best, along a path from large to small; it
+        is 1 if none can be held out and predicted, as in tables of a single entry.
 
     alpha_scaling : float, default=0.0
         The ridge of a row or column is ``alpha`` times its total weight to this power,
@@ -39,7 +39,9 @@ class LowRankImputer(LowRankTable):
         What a residual costs. All but the first bound what gross errors in X can do:
         "huber" is linear beyond 1.345 standard deviations of the residuals, as their
         median estimates them; "absolute_error" is nearly the absolute value, linear
-        beyond 0.1 of them; "tukey" is constant beyond 4.685.
+        beyond 0.1 of them; "tukey" is constant beyond 4.685, and needs more entries for
+        each component than the others. Each is scaled to the curvature of squares, so
+        that the same ``alpha`` serves all.
 
     center : {"columns", "global"} or None, default="columns"
         What is subtracted before and added after: the mean of each column over its
@@ -133,14 +135,18 @@ class LowRankImputer(LowRankTable):
     alpha_ : float
         The ridge.
 
-    validation_curve_ : ndarray of shape (18, 2)
+    alpha_path_ : ndarray of shape (n_alphas, 2)
         The ridges that ``alpha="auto"`` tried, and the mean squared error at the
-        held-out entries, or for a robust loss the mean absolute error. Only there with
-        ``alpha="auto"``.
+        held-out entries, or for a robust loss the mean absolute error. At most 18; less
+        if the error no longer fell. Only there with ``alpha="auto"``.
 
     objective_curve_ : ndarray
         The objective after each sweep at the final ridge and, for a robust loss, the
         final scale; it never rises.
+
+    error_curve_ : ndarray of shape (n_iter_,)
+        The root mean squared training error after each sweep; for a robust loss the
+        root of twice its mean.
 
     optimality_ratio_ : float
         The spectral norm of the gradient of the loss divided by the ridge. Up to 1, and
@@ -229,7 +235,7 @@ class LowRankImputer(LowRankTable):
         self,
         n_components=10,
         *,
-        alpha=1.0,
+        alpha="auto",
         alpha_scaling=0.0,
         loss="squared_error",
         center="columns",
@@ -373,7 +379,7 @@ class LowRankImputer(LowRankTable):
             Those of the columns that are kept, then those of the indicators.
         """
         check_is_fitted(self)
-        names = _check_feature_names_in(self, input_features)
+        names = check_feature_names_in(self, input_features)
         kept = names if self.keep_empty_features else names[~self.empty_columns_]
         if self.indicator_ is None:
             return kept

@@ -10,6 +10,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skalgos._base import SkalEstimator
 from skalgos._compat import CallbackSupportMixin, Interval, check_sample_weight
 
+# Pairs that are predicted at once.
+BLOCK = 1 << 16
+
 
 class PairRegressor(CallbackSupportMixin, RegressorMixin, SkalEstimator):
     """Base of the regressors on pairs of ids."""
@@ -123,14 +126,17 @@ class PairRegressor(CallbackSupportMixin, RegressorMixin, SkalEstimator):
         rows = _find(_ids(row_ids, 0), self.row_ids_, 0)
         best = np.empty((len(rows), n_columns), np.int64)
         scores = np.empty((len(rows), n_columns))
-        for i, row in enumerate(rows):
-            values = self._row_scores(row)
-            if exclude_seen and row >= 0:
-                seen = slice(self._seen.indptr[row], self._seen.indptr[row + 1])
-                values[self._seen.indices[seen]] = -np.inf
+        step = max(1, BLOCK // len(self.column_ids_))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            values = self._scores(rows[part])
+            if exclude_seen:
+                known = np.flatnonzero(rows[part] >= 0)
+                seen = self._seen[rows[part][known]]
+                values[np.repeat(known, np.diff(seen.indptr)), seen.indices] = -np.inf
             # Ties go to the smaller id.
-            best[i] = np.argsort(-values, kind="stable")[:n_columns]
-            scores[i] = values[best[i]]
+            best[part] = np.argsort(-values, axis=1, kind="stable")[:, :n_columns]
+            scores[part] = np.take_along_axis(values, best[part], axis=1)
         return self.column_ids_[best], scores
 
 

@@ -4,17 +4,13 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from skalgos._compat import Interval, StrOptions, _fit_context
 from skalgos._tasks import fit_task
 from skalgos._threads import n_threads
-from skalgos.recommendation._pairs import PairRegressor, pattern
-
-# Pairs that are predicted at once.
-BLOCK = 1 << 16
+from skalgos.recommendation._pairs import BLOCK, PairRegressor, pattern
 
 
 class MatrixFactorizationRegressor(PairRegressor):
@@ -31,8 +27,10 @@ class MatrixFactorizationRegressor(PairRegressor):
     n_components : int, default=16
         The number of factors.
 
-    alpha : float, default=1.0
-        The ridge on the factors, in units of a squared value.
+    alpha : float or "auto", default="auto"
+        The ridge on the factors, in units of a squared value. "auto" chooses the ridge
+        that predicts held-out pairs best, along a path from large to small; it is 1 if
+        none can be held out and predicted, as where every id occurs once.
 
     alpha_bias : float, default=None
         The ridge on the biases; None is a third of ``alpha``.
@@ -49,7 +47,9 @@ class MatrixFactorizationRegressor(PairRegressor):
         What a residual costs. All but the first bound what gross errors in y can do:
         "huber" is linear beyond 1.345 standard deviations of the residuals, as their
         median estimates them; "absolute_error" is nearly the absolute value, linear
-        beyond 0.1 of them; "tukey" is constant beyond 4.685.
+        beyond 0.1 of them; "tukey" is constant beyond 4.685, and needs more pairs for
+        each component than the others. Each is scaled to the curvature of squares, so
+        that the same ``alpha`` serves all.
 
     nonnegative : bool, default=False
         Whether all factors must be at least 0. Biases may have any sign.
@@ -87,7 +87,7 @@ class MatrixFactorizationRegressor(PairRegressor):
         of the sweep with the smallest error are kept.
 
     validation_fraction : float, default=0.1
-        The share of pairs held out for ``early_stopping``.
+        The share of pairs held out for ``alpha="auto"`` and for ``early_stopping``.
 
     n_iter_no_change : int, default=5
         How many sweeps without a smaller validation error end the fit.
@@ -138,6 +138,18 @@ class MatrixFactorizationRegressor(PairRegressor):
     objective_curve_ : ndarray
         The objective after each sweep at the final ridge and, for a robust loss, the
         final scale; it never rises.
+
+    error_curve_ : ndarray of shape (n_iter_,)
+        The root mean squared training error after each sweep; for a robust loss the
+        root of twice its mean.
+
+    alpha_ : float
+        The ridge.
+
+    alpha_path_ : ndarray of shape (n_alphas, 2)
+        The ridges that ``alpha="auto"`` tried, and the mean squared error of the
+        held-out pairs, or for a robust loss the mean absolute error. At most 18; less
+        if the error no longer fell. Only there with ``alpha="auto"``.
 
     validation_curve_ : ndarray of shape (n_iter_,)
         With ``early_stopping``, the root mean squared error of the held-out pairs after
@@ -211,7 +223,7 @@ class MatrixFactorizationRegressor(PairRegressor):
 
     _parameter_constraints: dict = {
         **PairRegressor._parameter_constraints,
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "alpha_bias": [Interval(Real, 0, None, closed="left"), None],
         "alpha_scaling": [Interval(Real, 0, 1, closed="both")],
         "fit_bias": ["boolean"],
@@ -237,7 +249,7 @@ class MatrixFactorizationRegressor(PairRegressor):
         self,
         n_components=16,
         *,
-        alpha=1.0,
+        alpha="auto",
         alpha_bias=None,
         alpha_scaling=0.5,
         fit_bias=True,
@@ -304,7 +316,12 @@ class MatrixFactorizationRegressor(PairRegressor):
 
     def _fit(self, X, y, sample_weight):
         from skalgos._low_rank.problems import make_problem
-        from skalgos._low_rank.solvers import LEAST_SQUARES, alternate, predict_at
+        from skalgos._low_rank.solvers import (
+            LEAST_SQUARES,
+            HeldOut,
+            alternate,
+            choose_ridge,
+        )
 
         if self.nonnegative and self.solver != "auto":
             raise ValueError(
@@ -320,44 +337,71 @@ class MatrixFactorizationRegressor(PairRegressor):
         rng = np.random.RandomState(seed)
         rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
         out = np.zeros(len(values), bool)
-        if self.early_stopping:
+        if self.early_stopping and len(values) < 2:
+            raise ValueError(
+                "early_stopping=True holds out pairs to validate on, and needs "
+                "others to fit; there is n_samples=1 with a weight."
+            )
+        if (self.early_stopping or self.alpha == "auto") and len(values) > 1:
             n_out = round(self.validation_fraction * len(values))
-            if len(values) < 2:
-                raise ValueError(
-                    "early_stopping=True holds out pairs to validate on, and needs "
-                    "others to fit; there is n_samples=1 with a weight."
-                )
             n_out = min(max(n_out, 1), len(values) - 1)
             out[rng.permutation(len(values))[:n_out]] = True
-        kept = ~out
-        fitted = table
-        if self.early_stopping:
+
+        def problem_of(kept):
             counts = np.bincount(rows[kept], minlength=table.shape[0])
-            indptr = np.concatenate([[0], np.cumsum(counts)])
-            fitted = sparse.csr_array(
-                (values[kept], table.indices[kept], indptr), table.shape
+            return make_problem(
+                np.concatenate([[0], np.cumsum(counts)]),
+                table.indices[kept],
+                values[kept],
+                table.shape[1],
+                scaling=self.alpha_scaling,
+                weights=None if weights is None else weights[kept].astype(values.dtype),
             )
-        problem = make_problem(
-            fitted.indptr,
-            fitted.indices,
-            values[kept],
-            table.shape[1],
-            scaling=self.alpha_scaling,
-            weights=None if weights is None else weights[kept].astype(values.dtype),
+
+        held_out = HeldOut(
+            rows[out],
+            table.indices[out],
+            values[out].astype(np.float64),
+            np.ones(out.sum()) if weights is None else weights[out],
         )
-        truth = values[out].astype(np.float64)
-        weight = None if weights is None else weights[out]
+        options = {
+            "alpha_bias": self.alpha_bias,
+            "bias": self.fit_bias,
+            "loss": self.loss,
+            "nonnegative": self.nonnegative,
+            "solver": self.solver,
+            "inner_tol": self.inner_tol,
+            "init": self.init,
+            "rng": rng,
+            "threads": n_threads(self.n_jobs),
+        }
         whole = fit_task(
             self, X, y, sample_weight=sample_weight, max_subtasks=None, sequential=True
         )
+        alpha = self.alpha
+        self.__dict__.pop("alpha_path_", None)
+        if alpha == "auto":
+
+            def on_ridge(path):
+                return whole.subtask("ridge").end(lambda: {"alpha_path_": path})
+
+            alpha, self.alpha_path_ = 1.0, np.empty((0, 2))
+            if out.any():
+                alpha, self.alpha_path_ = choose_ridge(
+                    problem_of(~out),
+                    self.n_components,
+                    held_out,
+                    on_ridge=on_ridge,
+                    **options,
+                )
+        problem = problem_of(~out if self.early_stopping else slice(None))
         errors, best = [], [np.inf, None, 0]
 
         def on_sweep(sweep):
             factors = sweep.factors
             done = False
             if self.early_stopping:
-                miss = truth - predict_at(rows[out], table.indices[out], factors)
-                errors.append(float(np.average(miss**2, weights=weight)) ** 0.5)
+                errors.append(held_out.mean(held_out.misses(factors) ** 2) ** 0.5)
                 if errors[-1] < best[0]:
                     copy = factors._replace(
                         left=factors.left.copy(), right=factors.right.copy()
@@ -374,36 +418,30 @@ class MatrixFactorizationRegressor(PairRegressor):
                         "y_min_": self.y_min_,
                         "y_max_": self.y_max_,
                         "n_iter_": sweep.number,
+                        "error_curve_": np.array(sweep.errors),
                         "validation_curve_": np.array(errors),
                     }
                 )
             )
             return stop or done
 
-        alpha_bias = self.alpha / 3 if self.alpha_bias is None else self.alpha_bias
         fit = alternate(
             problem,
             self.n_components,
-            alpha=self.alpha,
-            alpha_bias=alpha_bias,
-            bias=self.fit_bias,
-            loss=self.loss,
-            nonnegative=self.nonnegative,
-            solver=self.solver,
-            inner_tol=self.inner_tol,
+            alpha=alpha,
             continuation=self.continuation,
-            init=self.init,
             start=None if previous is None else self._previous(previous, problem),
             max_iter=self.max_iter,
             tol=self.tol,
-            rng=rng,
-            threads=n_threads(self.n_jobs),
             on_sweep=on_sweep,
+            **options,
         )
         whole.end()
         factors = best[1] if self.early_stopping else fit.factors
         vars(self).update(self._parameters(factors))
+        self.alpha_ = float(alpha)
         self.objective_curve_ = np.array(fit.objectives)
+        self.error_curve_ = np.array(fit.errors)
         self.scale_ = float(fit.sigma) if fit.loss != LEAST_SQUARES else np.nan
         self.solver_ = fit.solver
         self.n_iter_ = fit.n_iter
@@ -481,12 +519,14 @@ class MatrixFactorizationRegressor(PairRegressor):
             values[part] += np.einsum("ij,ij->i", left, right)
         return self._clipped(values)
 
-    def _row_scores(self, row):
-        values = self.intercept_ + self.column_bias_.astype(np.float64)
-        if row >= 0:
-            values += (
-                self.row_bias_[row] + self.column_factors_ @ self.row_factors_[row]
-            )
+    def _scores(self, rows):
+        """Return the predictions for all columns, before clipping."""
+        known = rows >= 0
+        values = np.empty((len(rows), len(self.column_ids_)))
+        values[:] = self.intercept_ + self.column_bias_.astype(np.float64)
+        rows = rows[known]
+        values[known] += self.row_factors_[rows] @ self.column_factors_.T
+        values[known] += self.row_bias_[rows, None]
         return values
 
 
@@ -732,6 +772,8 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
             variances[part] = self._scale**2 * variance
         return means, variances
 
-    def _row_scores(self, row):
+    def _scores(self, rows):
+        """Return the predictions for all columns, before clipping."""
         columns = np.arange(len(self.column_ids_))
-        return self._moments(np.full(len(columns), row), columns)[0]
+        pairs = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
+        return self._moments(*pairs)[0].reshape(len(rows), -1)

@@ -229,6 +229,7 @@ def check_row_order_does_not_matter(estimator):
     for name, value in a.items():
         if "indices" in name:
             continue
+        # What has an entry for each row may also be sorted by something else: ids.
         if value.shape[:1] == (len(y),) and not np.array_equal(b[name], value):
             value = value[shuffle]
         np.testing.assert_allclose(b[name], value, rtol=1e-7, err_msg=name)

@@ -56,13 +56,11 @@ def test_64_bit_indices_and_unsorted_ones():
 
 
 def test_pairs_give_the_same_fit():
-    model = LowRankCompletion(
-        3, center="global", alpha_scaling=0.5, tol=1e-9, max_iter=500, random_state=0
-    ).fit(X)
+    options = {"alpha": 1.0, "tol": 1e-9, "max_iter": 500, "random_state": 0}
+    model = LowRankCompletion(3, center="global", alpha_scaling=0.5, **options).fit(X)
     pairs = np.argwhere(~GAPS)
-    other = MatrixFactorizationRegressor(
-        3, fit_bias=False, clip=False, tol=1e-9, max_iter=500, random_state=0
-    ).fit(pairs, X[~GAPS])
+    other = MatrixFactorizationRegressor(3, fit_bias=False, clip=False, **options)
+    other.fit(pairs, X[~GAPS])
     everywhere = np.argwhere(np.ones_like(X))
     np.testing.assert_allclose(
         full(model, X).ravel(), other.predict(everywhere), atol=1e-4
@@ -134,8 +132,8 @@ def test_the_table_is_completed():
 
     chosen = LowRankCompletion(3, alpha="auto", random_state=0)
     found = error(chosen)
-    assert chosen.validation_curve_.shape == (18, 2)
-    alphas = chosen.validation_curve_[:, 0]
+    assert chosen.alpha_path_.shape[1] == 2
+    alphas = chosen.alpha_path_[:, 0]
     assert chosen.alpha_ in alphas
     # The best of all ridges, as only the truth can tell.
     best = min(error(LowRankCompletion(3, alpha=a, random_state=0)) for a in alphas)

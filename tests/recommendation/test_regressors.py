@@ -161,7 +161,9 @@ def test_early_stopping_keeps_the_best_sweep():
 
 
 def test_nonnegative_factors():
-    model = MatrixFactorizationRegressor(3, nonnegative=True, random_state=0).fit(X, y)
+    model = MatrixFactorizationRegressor(
+        3, alpha=1.0, nonnegative=True, random_state=0
+    ).fit(X, y)
     assert model.solver_ == "coordinate-descent"
     assert model.row_factors_.min() >= 0
     assert model.column_factors_.min() >= 0
@@ -189,11 +191,47 @@ def test_robust_losses():
 
 
 def test_warm_start_keeps_known_columns():
-    model = MatrixFactorizationRegressor(2, random_state=0, tol=1e-6).fit(X, y)
+    model = MatrixFactorizationRegressor(2, alpha=1.0, random_state=0, tol=1e-6)
+    model.fit(X, y)
     again = model.set_params(warm_start=True).fit(np.r_[X, [[99, 99]]], np.r_[y, 3.0])
     assert again.n_iter_ < 30
     with pytest.raises(ValueError, match="n_components"):
         model.set_params(n_components=3).fit(X, y)
+
+
+def test_the_ridge_is_chosen():
+    rows = np.random.RandomState(0).permutation(len(y))
+    train, test = rows[:900], rows[900:]
+
+    def error(alpha):
+        model = MatrixFactorizationRegressor(
+            6, alpha=alpha, max_iter=1000, random_state=0
+        ).fit(X[train], y[train])
+        return np.mean((model.predict(X[test]) - y[test]) ** 2), model
+
+    found, chosen = error("auto")
+    alphas, errors = chosen.alpha_path_.T
+    assert np.all(np.diff(alphas) < 0)
+    assert chosen.alpha_ == alphas[np.argmin(errors)]
+    best, worst = (f(error(alpha)[0] for alpha in alphas) for f in (min, max))
+    assert found < 1.1 * best < 0.7 * worst
+    # Ids that occur once tell nothing.
+    once = np.column_stack([np.arange(9), np.arange(9)])
+    lost = MatrixFactorizationRegressor(2, max_iter=1000, random_state=0)
+    lost.fit(once, np.arange(9))
+    assert lost.alpha_ == 1.0
+    assert lost.alpha_path_.shape == (0, 2)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_curves_of_errors(early_stopping):
+    model = MatrixFactorizationRegressor(
+        2, alpha=0.5, early_stopping=early_stopping, clip=False, random_state=0
+    ).fit(X, y)
+    assert len(model.error_curve_) == model.n_iter_
+    if not early_stopping:
+        error = np.sqrt(np.mean((model.predict(X) - y) ** 2))
+        assert model.error_curve_[-1] == pytest.approx(error, rel=1e-6)
 
 
 def test_grid_search():
