@@ -91,23 +91,24 @@ def sample(problem, k, *, n_samples, burn_in, thinning, rng, threads=1, on_sweep
     sides = (problem.rows, problem.columns)
     width = padded(k + 2, dtype)
     tables = [aligned((len(side.totals), width), dtype) for side in sides]
+    # From small factors the chain takes up as many as the data ask for; from large ones
+    # it takes thousands of sweeps to lose those that fit noise.
     for table in tables:
+        table[:, :k] = 0.1 * rng.standard_normal((len(table), k))
         table[:, k] = 1
-    tables[1][:, :k] = 0.1 * rng.standard_normal((len(tables[1]), k))
     factors = Factors(*tables, k, True)
     vectors = [*range(k), k + 1]
     weights = all_weights(problem)
     total = weights.sum()
     precision = 2.0
-    hyper = [(np.zeros(p), np.eye(p))] * 2
+    hyper = [None, None]
     kept = [[] for _ in Draws._fields]
     pools = [Pool(side, padded(p, dtype), threads, dtype) for side in sides]
     with chunk_map(threads) as map_chunks:
         for number in range(1, burn_in + n_samples * thinning + 1):
             for one in (0, 1):
                 side, table, out = sides[one], tables[1 - one], tables[one]
-                if number > 1:
-                    hyper[one] = draw_normal_wishart(out[:, vectors], rng)
+                hyper[one] = draw_normal_wishart(out[:, vectors], rng)
                 mean, prior = hyper[one]
                 noise = rng.standard_normal((len(out), p))
                 linear = prior @ mean

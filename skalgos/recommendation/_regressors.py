@@ -541,7 +541,7 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
 
     Parameters
     ----------
-    n_components : int, default=24
+    n_components : int, default=16
         The number of factors. More than needed do little harm.
 
     n_samples : int, default=100
@@ -550,8 +550,9 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
     burn_in : int, default=50
         The number of sweeps before the first of them.
 
-    thinning : int, default=2
-        The number of sweeps for each draw that is kept: neighbours are alike.
+    thinning : int, default=1
+        The number of sweeps for each draw that is kept. Neighbours are alike: with more
+        the same memory holds more of the distribution.
 
     clip : bool, default=True
         Whether predictions are clipped to the range of y in ``fit``.
@@ -643,11 +644,11 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
 
     def __init__(
         self,
-        n_components=24,
+        n_components=16,
         *,
         n_samples=100,
         burn_in=50,
-        thinning=2,
+        thinning=1,
         clip=True,
         random_state=None,
         n_jobs=None,

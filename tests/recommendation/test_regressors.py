@@ -263,7 +263,7 @@ def test_the_standard_deviation_knows_what_it_has_not_seen():
     assert std[0] < std[2] < std[3]
     assert std[3] == pytest.approx(y.std(), rel=0.4)
     assert model.noise_std_ == pytest.approx(0.3, rel=0.25)
-    assert model.error_curve_.shape == (250,)
+    assert model.error_curve_.shape == (150,)
 
 
 def test_a_seed_and_threads():
