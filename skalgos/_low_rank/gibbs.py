@@ -11,13 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from skalgos._low_rank import kernels
-from skalgos._low_rank.problems import Pool, aligned, padded
-from skalgos._low_rank.solvers import Factors, all_weights, predict
+from skalgos._low_rank.problems import Pool, padded
+from skalgos._low_rank.solvers import all_weights, alternate, predict
 from skalgos._threads import chunk_map
 
 # The prior of the means counts as two observations, the wishart prior as many as there
 # are dimensions, the gamma prior as two of unit variance.
 MEAN_STRENGTH = 2.0
+# Sweeps of alternating minimisation that the chain begins with, and their ridge.
+SWEEPS_BEFORE = 10
+RIDGE_BEFORE = 2.0
 
 
 class Draws(NamedTuple):
@@ -72,7 +75,8 @@ def sample(problem, k, *, n_samples, burn_in, thinning, rng, threads=1, on_sweep
     Parameters
     ----------
     problem : Problem
-        Of values with zero mean and unit variance, in double precision.
+        Of values with zero mean and unit variance, in double precision, with a scaling
+        of 0.5.
     k : int
     n_samples, burn_in, thinning : int
         Draws that are kept, sweeps before them, and sweeps for each of them.
@@ -89,14 +93,18 @@ def sample(problem, k, *, n_samples, burn_in, thinning, rng, threads=1, on_sweep
     """
     p, dtype = k + 1, problem.dtype
     sides = (problem.rows, problem.columns)
-    width = padded(k + 2, dtype)
-    tables = [aligned((len(side.totals), width), dtype) for side in sides]
-    # From small factors the chain takes up as many as the data ask for; from large ones
-    # it takes thousands of sweeps to lose those that fit noise.
-    for table in tables:
-        table[:, :k] = 0.1 * rng.standard_normal((len(table), k))
-        table[:, k] = 1
-    factors = Factors(*tables, k, True)
+    # From large factors the chain takes thousands of sweeps to lose those that fit
+    # noise, and from small ones to find those that do not: from a ridge fit neither.
+    factors = alternate(
+        problem,
+        k,
+        alpha=RIDGE_BEFORE,
+        bias=True,
+        max_iter=SWEEPS_BEFORE,
+        rng=rng,
+        threads=threads,
+    ).factors
+    tables = factors.left, factors.right
     vectors = [*range(k), k + 1]
     weights = all_weights(problem)
     total = weights.sum()

@@ -16,8 +16,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import svds
+from scipy import linalg, sparse
 
 from skalgos._low_rank import kernels
 from skalgos._low_rank.problems import Pool, aligned, padded
@@ -341,19 +340,39 @@ def spectral_norm(matrix, rng, tol=1e-3, max_steps=100):
     return norm
 
 
-def largest_singular_value(matrix, rng):
-    """Return the largest singular value to full accuracy.
+def largest_singular_value(matrix, rng, tol=1e-6, max_steps=100):
+    """Return the largest singular value by the method of Lanczos.
 
     The power method would take a plateau for it: at an optimum all singular values that
-    belong to the factors are equal.
+    belong to the factors are equal. For the same reason single vectors never settle, so
+    it ends when ten steps add less than a share to the value.
     """
-    if not matrix.data.any():
-        return 0.0
-    if min(matrix.shape) < 10:
-        return float(np.linalg.norm(matrix.toarray(), 2))
-    v0 = rng.standard_normal(min(matrix.shape))
-    (value,) = svds(matrix, 1, v0=v0, tol=1e-10, return_singular_vectors=False)
-    return float(value)
+    if matrix.shape[0] < matrix.shape[1]:
+        matrix = matrix.T
+    n = matrix.shape[1]
+    basis = np.empty((min(max_steps, n), n))
+    diagonal, above = [], []
+    v = rng.standard_normal(n)
+    v /= np.linalg.norm(v)
+    before = 0.0
+    for step in range(len(basis)):
+        basis[step] = v
+        v = matrix.T @ (matrix @ v)
+        diagonal.append(v @ basis[step])
+        for _ in range(2):  # once is not enough to keep the basis orthogonal
+            v -= basis[: step + 1].T @ (basis[: step + 1] @ v)
+        size = np.linalg.norm(v)
+        last = size <= 1e-12 * max(diagonal) or step == len(basis) - 1
+        if last or step % 10 == 9:
+            (value,) = linalg.eigvalsh_tridiagonal(
+                np.array(diagonal), np.array(above), "i", (step, step)
+            )
+            if last or value - before <= 2 * tol * value:
+                break
+            before = value
+        above.append(size)
+        v /= size
+    return math.sqrt(max(value, 0.0))
 
 
 def optimality_ratio(problem, factors, alpha, loss, rng):

@@ -698,6 +698,7 @@ class BayesianMatrixFactorizationRegressor(PairRegressor):
             table.indices,
             values / scale,
             table.shape[1],
+            scaling=0.5,
             weights=weights,
         )
         sweeps = self.burn_in + self.thinning * self.n_samples

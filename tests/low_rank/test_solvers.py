@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from skalgos._low_rank import solvers
 from skalgos._low_rank.problems import make_problem
@@ -81,6 +82,21 @@ def test_the_spectral_norm(published):
     matrix = solvers._scaled(problem, problem.rows.values)
     norm = spectral_norm(matrix, np.random.RandomState(0), 1e-10, 1000)
     assert norm == pytest.approx(31.33092, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (40, 25), (200, 300)])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_largest_singular_value(shape, clustered):
+    rng = np.random.RandomState(0)
+    A = rng.standard_normal(shape)
+    if clustered:
+        P, s, Qt = np.linalg.svd(A, full_matrices=False)
+        A = (P * np.minimum(s, np.median(s)) * (1 + 1e-6 * np.arange(len(s)))) @ Qt
+    for scale in (1.0, 1e-12, 0.0):
+        matrix = sparse.csr_array(scale * A)
+        found = solvers.largest_singular_value(matrix, rng)
+        expected = np.linalg.norm(scale * A, 2)
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow

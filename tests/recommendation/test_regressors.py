@@ -258,10 +258,17 @@ def test_intervals_cover_what_they_say():
 
 def test_the_standard_deviation_knows_what_it_has_not_seen():
     model = BayesianMatrixFactorizationRegressor(2, random_state=0).fit(X, y)
-    _, std = model.predict([[3, 3], [999, 3], [3, 999], [999, 999]], return_std=True)
-    assert std[0] < std[1] < std[3]
-    assert std[0] < std[2] < std[3]
-    assert std[3] == pytest.approx(y.std(), rel=0.4)
+
+    def spread(rows, columns):
+        pairs = np.column_stack([np.resize(rows, 40), np.resize(columns, 40)])
+        return np.mean(model.predict(pairs, return_std=True)[1])
+
+    known, new = np.arange(40), [999]
+    both, neither = spread(known, known), spread(new, new)
+    assert both < 0.5 * spread(new, known)
+    assert both < 0.5 * spread(known, new)
+    assert max(spread(new, known), spread(known, new)) < neither
+    assert neither == pytest.approx(y.std(), rel=0.4)
     assert model.noise_std_ == pytest.approx(0.3, rel=0.25)
     assert model.error_curve_.shape == (150,)
 
