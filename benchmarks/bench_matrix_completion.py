@@ -69,8 +69,8 @@ GROUPS = {
         "Ratings, five-fold cross-validation",
         "The mean test error (loss) and the mean time of a fit over "
         "KFold(5, shuffle=True, random_state=0), against SVDpp() of Surprise. All have "
-        "their default parameters: the ridge is chosen on a tenth of the training pairs. "
-        "CPU time of one thread.",
+        "their default parameters; the ridge is chosen on a tenth of the training "
+        "pairs. CPU time of one thread.",
         peer="SVD++",
     ),
 }

@@ -38,7 +38,7 @@ from skalgos.recommendation import (
 
 model = MatrixFactorizationRegressor(tol=5e-3, random_state=0)
 model.fit(X_train, y_train)
-bayes = BayesianMatrixFactorizationRegressor(random_state=0).fit(X_train, y_train)
+bayes = BayesianMatrixFactorizationRegressor(8, random_state=0).fit(X_train, y_train)
 mean, std = bayes.predict(X_test, return_std=True)
 
 
@@ -83,6 +83,8 @@ left.annotate(
     "chosen", (model.alpha_, np.sqrt(errors.max())), (5, -5), textcoords="offset points"
 )
 left.set(xlabel="alpha", ylabel="error of held-out ratings")
+left.set_xticks([0.3, 1, 3], [0.3, 1, 3])
+left.minorticks_off()
 right.plot([0, 1], [0, 1], color="0.6", lw=1)
 right.plot(levels, inside, "o-", color="#4e79a7")
 right.set(xlabel="nominal share", ylabel="share of test ratings inside", aspect=1)
