@@ -47,8 +47,9 @@ def _low_rank(dtype):
     rng = np.random.RandomState(0)
     X = rng.randint(0, 20, (100, 2))
     y = rng.standard_normal(100).astype(dtype)
-    for params in ({"solver": "pcg"}, {"solver": "cholesky"}):
-        MatrixFactorizationRegressor(2, max_iter=2, tol=1e9, **params).fit(X, y)
+    quick = {"max_iter": 2, "tol": 1e9, "alpha": 1.0, "continuation": None}
+    for solver in ("pcg", "cholesky"):
+        MatrixFactorizationRegressor(2, solver=solver, **quick).fit(X, y)
     early = {"early_stopping": True, "n_iter_no_change": 1, "loss": "huber"}
     MatrixFactorizationRegressor(2, max_iter=20, tol=1e9, **early).fit(X, y)
     if dtype == np.float64:
