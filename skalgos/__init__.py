@@ -7,7 +7,15 @@ __version__ = "0.1.0"
 #: Where the documentation lives; links in HTML representations start with it.
 DOC_URL = "https://skalgos.github.io/skalgos"
 
-_SUBPACKAGES = ("cluster", "datasets", "decomposition", "linear_model", "utils")
+_SUBPACKAGES = (
+    "cluster",
+    "datasets",
+    "decomposition",
+    "impute",
+    "linear_model",
+    "recommendation",
+    "utils",
+)
 _FUNCTIONS = {
     "precompile": "skalgos.precompile",
     "show_versions": "skalgos.utils.versions",

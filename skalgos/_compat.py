@@ -4,7 +4,7 @@ import sklearn
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.fixes import parse_version
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight
 
 SKLEARN_VERSION = parse_version(parse_version(sklearn.__version__).base_version)
 
@@ -14,6 +14,9 @@ else:
 
     class CallbackSupportMixin:
         """Stands in for scikit-learn's mixin where it does not exist: no callbacks."""
+
+
+check_feature_names_in = _check_feature_names_in
 
 
 def check_sample_weight(sample_weight, X, dtype):
@@ -35,6 +38,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "_fit_context",
+    "check_feature_names_in",
     "check_sample_weight",
     "validate_params",
 ]

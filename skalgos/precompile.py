@@ -62,6 +62,25 @@ def _checkered(n_classes):
     CheckeredClassifier(2, C=10, n_init=2, random_state=0).fit(X, y)
 
 
+def _low_rank(dtype):
+    """Complete a table by each solver."""
+    from skalgos.recommendation import (
+        BayesianMatrixFactorizationRegressor,
+        MatrixFactorizationRegressor,
+    )
+
+    rng = np.random.RandomState(0)
+    X = rng.randint(0, 20, (100, 2))
+    y = rng.standard_normal(100).astype(dtype)
+    quick = {"max_iter": 2, "tol": 1e9, "alpha": 1.0, "continuation": None}
+    for solver in ("pcg", "cholesky"):
+        MatrixFactorizationRegressor(2, solver=solver, **quick).fit(X, y)
+    early = {"early_stopping": True, "n_iter_no_change": 1, "loss": "huber"}
+    MatrixFactorizationRegressor(2, max_iter=20, tol=1e9, **early).fit(X, y)
+    if dtype == np.float64:
+        BayesianMatrixFactorizationRegressor(2, n_samples=1, burn_in=1).fit(X, y)
+
+
 _TASKS = {
     f"k-medoids, {dtype.__name__}": (_kmedoids, dtype)
     for dtype in (np.float64, np.float32)
@@ -73,6 +92,10 @@ _TASKS |= {
 _TASKS |= {
     f"checkered regression, {n_classes} classes": (_checkered, n_classes)
     for n_classes in (2, 3)
+}
+_TASKS |= {
+    f"low-rank completion, {dtype.__name__}": (_low_rank, dtype)
+    for dtype in (np.float64, np.float32)
 }
 
 

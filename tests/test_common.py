@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -9,6 +10,9 @@ from skalgos.utils.discovery import all_estimators
 
 # One dictionary of parameters for each path; the defaults come in addition.
 VARIANTS = {
+    "BayesianMatrixFactorizationRegressor": [
+        {"n_components": 2, "n_samples": 5, "burn_in": 5, "n_jobs": 2},
+    ],
     "CheckeredClassifier": [
         {"n_hyperplanes": 1},
         {"n_hyperplanes": 3, "solver": "lbfgs", "n_jobs": 2},
@@ -69,6 +73,19 @@ VARIANTS = {
         {"m_step": "mm", "coupling": 0.5, "tol": 1e-2},
         {"m_step": "svd", "n_jobs": 2, "noise_variance": 0.01},
     ],
+    "LowRankCompletion": [
+        {"n_components": 3, "solver": "pcg", "alpha": 1.0, "n_jobs": 2},
+        {"n_components": "auto", "missing_values": "absent", "init": "spectral"},
+        {"n_components": 3, "loss": "tukey", "center": "global", "alpha": 0.1},
+        {"n_components": 3, "nonnegative": True, "center": None, "alpha": 1.0},
+    ],
+    "LowRankImputer": [
+        {"n_components": 3, "missing_values": "absent", "add_indicator": True},
+    ],
+    "MatrixFactorizationRegressor": [
+        {"n_components": 2, "solver": "pcg", "loss": "huber", "n_jobs": 2},
+        {"n_components": 2, "early_stopping": True, "alpha_scaling": 1},
+    ],
     "RVC": [{"kernel": "poly", "class_weight": "balanced", "n_jobs": 2}],
     "RVR": [{"kernel": "laplacian", "fit_intercept": False}, {"noise_variance": 0.1}],
     "SparseBayesClassifier": [
@@ -109,6 +126,9 @@ def _instances(variants):
     ]
 
 
+# Missing entries that are marked in such a way are what the estimator is for.
+NAN_MARKERS = (np.nan, "absent")
+
 INSTANCES = _instances(
     {name: [INSTEAD.get(name, {}), *params] for name, params in VARIANTS.items()}
 )
@@ -139,7 +159,6 @@ def test_tags_weaken_nothing(estimator):
     assert not tags._skip_test
     assert tags.requires_fit
     assert tags.input_tags.two_d_array
-    assert tags.input_tags.pairwise == (
-        estimator.get_params().get("metric") == "precomputed"
-    )
-    assert not tags.input_tags.allow_nan
+    params = estimator.get_params()
+    assert tags.input_tags.pairwise == (params.get("metric") == "precomputed")
+    assert tags.input_tags.allow_nan == (params.get("missing_values") in NAN_MARKERS)

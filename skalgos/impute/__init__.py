@@ -1,0 +1,5 @@
+"""Missing values."""
+
+from skalgos.impute._imputer import LowRankImputer
+
+__all__ = ["LowRankImputer"]
