@@ -12,6 +12,7 @@ _SUBPACKAGES = (
     "datasets",
     "decomposition",
     "impute",
+    "inspection",
     "linear_model",
     "recommendation",
     "utils",

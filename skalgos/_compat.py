@@ -2,6 +2,7 @@
 
 import sklearn
 from sklearn.base import _fit_context
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight
@@ -39,6 +40,7 @@ __all__ = [
     "StrOptions",
     "_fit_context",
     "check_feature_names_in",
+    "check_matplotlib_support",
     "check_sample_weight",
     "validate_params",
 ]

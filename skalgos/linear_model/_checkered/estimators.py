@@ -491,11 +491,11 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_hyperplanes, n_features) or \
-            (n_hyperplanes, n_classes, n_features)
+    coef_ : ndarray of shape (n_hyperplanes, n_features)
         Coefficients, from the hyperplane whose linear form varies most over the
         training data to the one whose form varies least. With more than two classes
-        those of residue c are ``coef_[:, c]``, and sum to zero over residues. With
+        the shape is (n_hyperplanes, n_classes, n_features): those of residue c are
+        ``coef_[:, c]``, and sum to zero over residues. With
         ``multi_class="ovr"`` the shape is (n_classes, n_hyperplanes, n_features).
 
     intercept_ : ndarray of shape (n_hyperplanes,) or (n_hyperplanes, n_classes)

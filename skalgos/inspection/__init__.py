@@ -1,0 +1,5 @@
+"""Pictures of fitted models."""
+
+from skalgos.inspection._silhouette import MedoidSilhouetteDisplay
+
+__all__ = ["MedoidSilhouetteDisplay"]
