@@ -10,8 +10,8 @@ the range; answers by whether they differ; what is missing on one side is left o
 so is a way of spreading seeds that neither plant has. The mean over the traits that are
 left is a dissimilarity like any other.
 
-:class:`~skalgos.cluster.MedoidSilhouette` looks for medoids that are far from each other,
-and for their number at the same time.
+:class:`~skalgos.cluster.MedoidSilhouette` looks for medoids that are far from each
+other, and for their number at the same time.
 """
 
 # Authors: The skalgos developers
@@ -59,8 +59,9 @@ print(medoids.loc[:, differs | medoids.columns.isin(["height", "lign", "wind"])]
 
 # %%
 # On the left the mean silhouette by number of clusters, on the right the silhouettes of
-# all plants: a broad blade is a large cluster, a long one is well apart. The means hardly
-# differ: grasses and shrubs are two groups, and beyond that there is no sharp structure.
+# all plants: a broad blade is a large cluster, a long one is well apart. The means
+# hardly differ: around one medoid are herbs, around the other woody plants, and beyond
+# that there is no sharp structure.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 numbers, scores = zip(*model.scores_per_k_.items(), strict=True)
