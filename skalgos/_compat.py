@@ -3,7 +3,12 @@
 import sklearn
 from sklearn.base import _fit_context
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import (
+    Interval,
+    RealNotInt,
+    StrOptions,
+    validate_params,
+)
 from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight
 
@@ -37,6 +42,7 @@ __all__ = [
     "SKLEARN_VERSION",
     "CallbackSupportMixin",
     "Interval",
+    "RealNotInt",
     "StrOptions",
     "_fit_context",
     "check_feature_names_in",

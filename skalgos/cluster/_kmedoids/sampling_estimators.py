@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from skalgos._compat import Interval, StrOptions
+from skalgos._compat import Interval, RealNotInt, StrOptions
 from skalgos.cluster._kmedoids.base import MedoidClusterer
 from skalgos.cluster._kmedoids.problems import in_bytes
 
@@ -403,7 +403,7 @@ class CLARANS(MedoidClusterer):
         **MedoidClusterer._parameter_constraints,
         "n_local": [Interval(Integral, 1, None, closed="left")],
         "max_neighbor": [
-            Interval(Real, 0, 1, closed="right"),
+            Interval(RealNotInt, 0, 1, closed="right"),
             Interval(Integral, 1, None, closed="left"),
         ],
         "n_jobs": [Integral, None],
