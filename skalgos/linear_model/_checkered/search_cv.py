@@ -9,7 +9,13 @@ from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skalgos._compat import Interval, StrOptions, _fit_context
+from skalgos._compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    _fit_context,
+)
+from skalgos._tasks import fit_task
 from skalgos._threads import n_threads
 from skalgos.linear_model._checkered.estimators import (
     CheckeredClassifier,
@@ -29,7 +35,7 @@ _FITTED = (
 )
 
 
-class CheckeredClassifierCV(_CheckeredBase):
+class CheckeredClassifierCV(CallbackSupportMixin, _CheckeredBase):
     """Checkered regression with the number of hyperplanes and C chosen by the data.
 
     The choice is by cross-validation, or by the Bayesian information criterion, for
@@ -38,7 +44,8 @@ class CheckeredClassifierCV(_CheckeredBase):
     Parameters
     ----------
     n_hyperplanes : array-like of int, default=(1, 2, 3, 4)
-        The numbers of hyperplanes to choose from.
+        The numbers of hyperplanes to choose from. Those above the number of different
+        samples, in a fold or in all, count as no better than the next smaller one.
 
     Cs : int or array-like of float, default=10
         The values of C to choose from; a number stands for so many between 1e-4 and
@@ -286,7 +293,7 @@ class CheckeredClassifierCV(_CheckeredBase):
         for name in (*_FITTED, "scores_", "bic_"):
             self.__dict__.pop(name, None)
         if self.criterion == "cv":
-            scores = self._cross_validate(
+            scores, whole = self._cross_validate(
                 X, codes, weights, classes, numbers, Cs, random_state
             )
             self.scores_, table = scores, -scores.mean(axis=0)
@@ -294,7 +301,15 @@ class CheckeredClassifierCV(_CheckeredBase):
             model = None
         else:
             seed = random_state.randint(np.iinfo(np.int32).max)
-            models = self._path(X, codes, weights, classes, numbers, Cs, seed)
+            whole = fit_task(
+                self,
+                X,
+                classes[codes],
+                sample_weight=weights,
+                max_subtasks=len(numbers),
+                sequential=True,
+            )
+            models = self._path(X, codes, weights, classes, numbers, Cs, seed, whole)
             table = self._table(
                 models, lambda model: self._bic(model, X, codes, weights)
             )
@@ -311,6 +326,7 @@ class CheckeredClassifierCV(_CheckeredBase):
                 model._fit(X, codes, weights, classes)
             for name in _FITTED:
                 setattr(self, name, getattr(model, name))
+        whole.end()
 
     def _grid(self):
         numbers = np.unique(np.asarray(self.n_hyperplanes))
@@ -340,6 +356,7 @@ class CheckeredClassifierCV(_CheckeredBase):
         return CheckeredClassifier(**shared | {"random_state": random_state} | more)
 
     def _cross_validate(self, X, codes, weights, classes, numbers, Cs, random_state):
+        """Return the scores of each fold, and the task that the folds are part of."""
         from skalgos.linear_model._checkered.training import distinct_samples
 
         if self.cv is None or isinstance(self.cv, Integral):
@@ -352,8 +369,17 @@ class CheckeredClassifierCV(_CheckeredBase):
             splits = list(check_cv(self.cv, codes, classifier=True).split(X, codes))
         seeds = random_state.randint(np.iinfo(np.int32).max, size=len(splits))
         y = classes[codes]
+        whole = fit_task(
+            self,
+            X,
+            y,
+            sample_weight=weights,
+            max_subtasks=len(splits),
+            sequential=False,
+        )
 
-        def run(split, seed):
+        def run(number, split, seed):
+            task = whole.subtask("fold", task_id=number)
             training, test = split
             training = training[weights[training] > 0]
             missing = np.setdiff1d(np.arange(len(classes)), codes[training])
@@ -373,16 +399,22 @@ class CheckeredClassifierCV(_CheckeredBase):
                     return scorer(model, X[test], y[test])
                 return scorer(model, X[test], y[test], sample_weight=weights[test])
 
-            return self._table(models, score)
+            return self._table(models, score), task.end()
 
+        tasks = zip(range(len(splits)), splits, seeds, strict=True)
         threads = min(n_threads(self.n_jobs), len(splits))
         if threads == 1:
-            return np.array([run(*task) for task in zip(splits, seeds, strict=True)])
-        return np.array(
-            Parallel(n_jobs=threads, require="sharedmem")(
-                delayed(run)(*task) for task in zip(splits, seeds, strict=True)
+            runs = (run(*task) for task in tasks)
+        else:
+            runs = Parallel(n_jobs=threads, require="sharedmem")(
+                delayed(run)(*task) for task in tasks
             )
-        )
+        scores = []
+        for table, stop in runs:
+            scores.append(table)
+            if stop:
+                break
+        return np.array(scores), whole
 
     @staticmethod
     def _table(models, judge):
@@ -390,18 +422,26 @@ class CheckeredClassifierCV(_CheckeredBase):
         known = {id(model): judge(model) for row in models for model in row}
         return np.array([[known[id(model)] for model in row] for row in models])
 
-    def _path(self, X, codes, weights, classes, numbers, Cs, seed):
+    def _path(self, X, codes, weights, classes, numbers, Cs, seed, whole=None):
         """Return a list of models, one for each C, for each number of hyperplanes.
 
         From the largest C, where the search is, to the smallest each model starts from
         the one before. Where it is no better than that with fewer hyperplanes, that one
         is taken, here and for all smaller C: a stronger penalty hardly brings a
-        hyperplane back.
+        hyperplane back. Each number is a part of the task ``whole``, if that is given.
         """
+        from skalgos.linear_model._checkered.training import distinct_samples
+
         data = X, codes, weights, classes
+        n_different = len(distinct_samples(X, codes, weights)[1])
         rows = []
+        stop = False
         for m in numbers:
             smaller = rows[-1] if rows else None
+            if smaller is not None and (stop or m > n_different):
+                rows.append(smaller)
+                continue
+            task = None if whole is None else whole.subtask("hyperplanes")
             row = [None] * len(Cs)
             for j in reversed(range(len(Cs))):
                 if j == len(Cs) - 1:
@@ -417,6 +457,7 @@ class CheckeredClassifierCV(_CheckeredBase):
                 model.n_features_in_ = X.shape[1]
                 row[j] = model
             rows.append(row)
+            stop = task is not None and task.end()
         return rows
 
     def _searched(self, data, m, C, seed, smaller):
