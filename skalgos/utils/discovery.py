@@ -53,7 +53,7 @@ def all_estimators(type_filter=None):
     --------
     >>> from skalgos.utils.discovery import all_estimators
     >>> [name for name, _ in all_estimators("cluster")]
-    ['KMedoids']
+    ['CLARA', 'CLARANS', 'KMedoids', 'MedoidSilhouette', 'OneBatchKMedoids']
     """
     kinds = [type_filter] if isinstance(type_filter, str) else type_filter
     if kinds is not None and (unknown := set(kinds) - set(_MIXINS)):
