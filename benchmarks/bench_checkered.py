@@ -69,6 +69,7 @@ def quietly(function):
 
     def run(argument):
         with warnings.catch_warnings():
+            # Peers are timed as they are set, settled or not.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return function(argument)
 

@@ -330,6 +330,7 @@ def test_warm_start_goes_on():
     before = model.objective_curve_[-1]
     model.set_params(warm_start=True, max_iter=5)
     with warnings.catch_warnings():
+        # What is tested holds after any number of sweeps.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X)
     assert model.objective_curve_[0] <= before * (1 + 1e-9)

@@ -12,6 +12,7 @@ from skalgos.cluster import (
 )
 from skalgos.inspection import MedoidSilhouetteDisplay
 
+# Optional, as for users.
 plt = pytest.importorskip("matplotlib.pyplot")
 X, _ = make_blobs([30, 20, 10], random_state=0)
 

@@ -44,6 +44,7 @@ def test_one_hyperplane_is_logistic_regression(load, C):
     ours = CheckeredClassifier(1, C=C).fit(X, y, weights)
     theirs = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12, max_iter=500)
     with warnings.catch_warnings():
+        # What is tested holds for unfinished fits too.
         warnings.simplefilter("ignore", ConvergenceWarning)
         theirs.fit(X, y, weights)
     coef = ours.coef_.reshape(theirs.coef_.shape)
@@ -69,6 +70,7 @@ def test_one_hyperplane_with_class_weights_and_raw_features(class_weight, interc
         solver="newton-cholesky", tol=1e-11, max_iter=1000, **arguments
     )
     with warnings.catch_warnings():
+        # What is tested holds for unfinished fits too.
         warnings.simplefilter("ignore", ConvergenceWarning)
         theirs.fit(X, y)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-7, atol=1e-8)
@@ -379,10 +381,12 @@ def test_fixed_mu_cannot_learn_exclusive_or():
             2, C=10, solver="xgd", mu=mu, init="random", n_init=1, random_state=0
         )
         with warnings.catch_warnings():
+            # What is tested holds for unfinished fits too.
             warnings.simplefilter("ignore", ConvergenceWarning)
             assert model.fit(X, y).score(X, y) < 0.75, name
     model = CheckeredClassifier(2, C=10, solver="xgd", max_iter=3000, random_state=0)
     with warnings.catch_warnings():
+        # What is tested holds for unfinished fits too.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, y)
     assert model.score(X, y) > 0.97
@@ -407,12 +411,14 @@ def test_mu_from_a_point_is_the_posterior_there():
             2, solver="xgd", mu=mu, init=start, max_iter=7, prune=False
         )
         with warnings.catch_warnings():
+            # What is tested holds for unfinished fits too.
             warnings.simplefilter("ignore", ConvergenceWarning)
             fits.append(model.fit(X, y))
     np.testing.assert_allclose(fits[1].coef_, fits[0].coef_, rtol=1e-8)
     np.testing.assert_allclose(fits[1].loss_curve_, fits[0].loss_curve_, rtol=1e-10)
     refreshed = clone(fits[0]).set_params(mu_refresh=2)
     with warnings.catch_warnings():
+        # What is tested holds for unfinished fits too.
         warnings.simplefilter("ignore", ConvergenceWarning)
         refreshed.fit(X, y)
     np.testing.assert_allclose(
@@ -431,6 +437,7 @@ def test_mu_of_merged_rows():
         2, solver="xgd", mu=mu, init=start, max_iter=5, prune=False
     )
     with warnings.catch_warnings():
+        # What is tested holds for unfinished fits too.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X[rows], y[rows])
         # Cross-gradients are linear in mu: equal rows count by their mean.
@@ -564,6 +571,7 @@ def test_labels_of_any_kind():
 
 
 def test_boundaries_can_be_drawn():
+    # Optional, as for users.
     pytest.importorskip("matplotlib").use("agg")
     X, y = xor(200)
     model = CheckeredClassifier(2, random_state=0).fit(X, y)

@@ -26,6 +26,7 @@ from skalgos._tasks import fit_task
 from skalgos._threads import n_threads
 from skalgos.cluster._kmedoids.metrics import PAIRWISE_BOOLEAN_FUNCTIONS, Metric
 from skalgos.cluster._kmedoids.problems import features_problem, precomputed_problem
+from skalgos.cluster._kmedoids.quotients import ratios
 
 _METRICS = (
     set(PAIRWISE_DISTANCE_FUNCTIONS)
@@ -67,7 +68,9 @@ class MedoidClusterer(
         "random_state": ["random_state"],
     }
     _precomputed_dtypes = (np.float64, np.float32, *_INTEGERS)
+    # Of those that have no such parameters.
     warm_start = False
+    n_jobs = None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -123,7 +126,7 @@ class MedoidClusterer(
                 "whose sample_weight is not zero."
             )
         solver, memory_limit, screened = self._storage()
-        threads = n_threads(getattr(self, "n_jobs", None))
+        threads = n_threads(self.n_jobs)
         if self.metric == "precomputed":
             metric = None
             problem = precomputed_problem(X, weights, n_clusters, screened, threads)
@@ -133,7 +136,7 @@ class MedoidClusterer(
                 X, weights, n_clusters, metric, solver, memory_limit, screened, threads
             )
         fit = self._search(X, weights, metric, problem)
-        medoids = problem.rows_of(fit.medoids, self._n_found(fit))
+        medoids = problem.rows_of(fit.medoids, self._n_found(fit.medoids))
         attributes = fitted(X, medoids, metric, weights)
         self.__dict__.pop("cluster_centers_", None)
         vars(self).update(attributes)
@@ -146,8 +149,8 @@ class MedoidClusterer(
         """Return the number of medoids to start with."""
         return self.n_clusters
 
-    def _n_found(self, fit):
-        """Return the number of medoids to end with."""
+    def _n_found(self, medoids):
+        """Return the number of medoids to end with, repeats of rows included."""
         return self.n_clusters
 
     def _storage(self):
@@ -203,7 +206,7 @@ class MedoidClusterer(
 
                 def end(medoids, loss):
                     def attributes():
-                        rows = problem.rows_of(medoids, len(medoids))
+                        rows = problem.rows_of(medoids, self._n_found(medoids))
                         return fitted(X, rows, metric, weights)
 
                     return sweep.end(attributes)
@@ -212,7 +215,7 @@ class MedoidClusterer(
 
             return run(seed, on_step), task.end()
 
-        threads = min(n_threads(getattr(self, "n_jobs", None)), n_starts)
+        threads = min(n_threads(self.n_jobs), n_starts)
         if threads == 1:
             runs = map(start, range(n_starts), seeds)
         else:
@@ -367,9 +370,7 @@ def fitted(X, medoids, metric, weights):
 
     k = len(medoids)
     medoids, near, sec, d1, d2 = assign(to_medoids, medoids, weights)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        nearer = 1 - d1 / d2 if k > 1 else np.zeros(len(d1))
-    silhouettes = np.where(d2 > 0, nearer, 0)
+    silhouettes = 1 - ratios(d1, d2) if k > 1 else np.zeros(len(d1))
     attributes = {} if metric is None else {"cluster_centers_": X[medoids]}
     return attributes | {
         "_metric": metric,

@@ -14,6 +14,7 @@ from skalgos._compat import (
     validate_params,
 )
 from skalgos.cluster._kmedoids.problems import precomputed_problem
+from skalgos.cluster._kmedoids.quotients import ratios
 
 
 class KMedoidsResult(NamedTuple):
@@ -322,8 +323,7 @@ def medoid_silhouette_samples(distances: ArrayLike) -> np.ndarray:
     if distances.min() < 0:
         raise ValueError("Negative values in distances: they must be at least 0.")
     d1, d2 = np.partition(distances, 1, axis=1)[:, :2].T
-    positive = d2 > 0
-    return np.where(positive, 1 - d1 / np.where(positive, d2, 1), 0)
+    return 1 - ratios(d1, d2)
 
 
 @validate_params(

@@ -8,6 +8,7 @@ import numpy as np
 
 from skalgos.cluster._kmedoids import silhouette_kernels as kernels
 from skalgos.cluster._kmedoids.lane_kernels import LANES
+from skalgos.cluster._kmedoids.quotients import ratios
 from skalgos.cluster._kmedoids.solvers import (
     SMALLEST_GAIN,
     Fit,
@@ -15,12 +16,6 @@ from skalgos.cluster._kmedoids.solvers import (
     grouped,
     row_blocks,
 )
-
-
-def ratios(d1, d2):
-    """Return d1 / d2, and 1 for 0 / 0."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(d2 > 0, np.divide(d1, d2, dtype=np.float64), 1.0)
 
 
 class _Search:

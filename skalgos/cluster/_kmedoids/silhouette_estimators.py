@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skalgos._compat import Interval, StrOptions, check_sample_weight
 from skalgos.cluster._kmedoids.base import MedoidClusterer
+from skalgos.cluster._kmedoids.quotients import ratios
 
 
 class MedoidSilhouette(MedoidClusterer):
@@ -291,8 +292,8 @@ class MedoidSilhouette(MedoidClusterer):
             )
         return max(self.min_clusters, min(self.max_clusters, n_samples))
 
-    def _n_found(self, fit):
-        return len(fit.medoids) if self.n_clusters == "auto" else self.n_clusters
+    def _n_found(self, medoids):
+        return len(medoids) if self.n_clusters == "auto" else self.n_clusters
 
     def _search(self, X, weights, metric, problem):
         from skalgos.cluster._kmedoids.silhouette import METHODS, dynmsc
@@ -346,7 +347,7 @@ class MedoidSilhouette(MedoidClusterer):
                 ConvergenceWarning,
                 stacklevel=5,
             )
-        self.n_clusters_ = self._n_found(best)
+        self.n_clusters_ = self._n_found(best.medoids)
         self.scores_per_k_ = {len(fit.medoids): 1 - fit.loss for fit in fits[::-1]}
         if self.n_clusters != "auto":
             self.scores_per_k_ = {self.n_clusters: 1 - best.loss}
@@ -390,8 +391,6 @@ class MedoidSilhouette(MedoidClusterer):
 
 
 def _silhouettes(distances, axis):
-    from skalgos.cluster._kmedoids.silhouette import ratios
-
     if distances.shape[1] == 1:
         return np.zeros(len(distances))
     d1, d2 = np.partition(distances, 1, axis=axis)[:, :2].T
