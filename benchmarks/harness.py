@@ -165,11 +165,13 @@ def peak_memory(function, argument):
         tracemalloc.stop()
 
 
-def child_cpu(code, env=None):
-    """Return the CPU seconds of a fresh interpreter that runs ``code``.
+def child_cpu(setup, code, env=None):
+    """Return the CPU seconds that ``code`` takes in a fresh interpreter.
 
     Parameters
     ----------
+    setup : str
+        What runs before and is not counted.
     code : str
     env : dict, default=None
         Environment variables to add to those of this process.
@@ -177,19 +179,20 @@ def child_cpu(code, env=None):
     Returns
     -------
     seconds : float
-        From start to exit, in user and system mode, over all threads.
+        In user and system mode, over all threads of the child.
     """
-    import resource  # not on Windows, where the other tables still run
-
-    def spent():
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
-
-    start = spent()
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, env=os.environ | (env or {})
+    clock = "__import__('time').process_time()"
+    timed = f"{setup}\nstart = {clock}\n{code}\nprint({clock} - start)"
+    variables = os.environ | (env or {})
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    child = subprocess.run(
+        [sys.executable, "-c", timed],
+        check=True,
+        env=variables,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    return spent() - start
+    return float(child.stdout.splitlines()[-1])
 
 
 # ---- rows ----------------------------------------------------------------------------
