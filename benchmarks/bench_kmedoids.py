@@ -1,6 +1,5 @@
 """K-medoids against the ``kmedoids`` package."""
 
-import statistics
 import tempfile
 from functools import lru_cache
 from typing import NamedTuple

@@ -50,7 +50,28 @@ def smallest(P):
 
 
 @helper
-def change_of_row(row, bound, table, near, d1, d2, w, R, P):
+def mark(row, bound, hits):
+    """Find the runs of 64 objects in which ``row[o] < bound[o]`` for some o.
+
+    ``hits[0]`` gets their masks and ``hits[1]`` where they start, then an end mark. To
+    collect them first takes no branch that depends on the data, and neither does it to
+    walk through all bits in one loop afterwards; wrong guesses would cost the most.
+    """
+    n = row.shape[0]
+    count = np.uint64(0)
+    for b in range((n + LANES - 1) // LANES):
+        start = min(LANES * b, n - LANES)
+        mask = mask_below(row, start, bound)
+        mask &= EVERY << np.uint64(LANES * b - start)
+        hits[0, count] = mask
+        hits[1, count] = np.uint64(start)
+        count += np.uint64(mask != np.uint64(0))
+    hits[0, count] = np.uint64(1)
+    return count
+
+
+@helper
+def change_of_row(row, bound, table, near, d1, d2, w, R, P, hits):
     """Fill P, less the shared term, and return the change of the best exchange.
 
     ``row`` holds the distances of all objects and ``bound`` is ``d2``; or, with a
@@ -61,22 +82,23 @@ def change_of_row(row, bound, table, near, d1, d2, w, R, P):
     for i in range(R.shape[0]):
         P[i] = R[i]
     shared = 0.0
-    n = row.shape[0]
-    for b in range((n + LANES - 1) // LANES):
-        start = min(LANES * b, n - LANES)
-        mask = mask_below(row, start, bound)
-        mask &= EVERY << np.uint64(LANES * b - start)
-        while mask != np.uint64(0):
-            o = np.uint64(start) + lowest_bit(mask)
-            mask &= mask - np.uint64(1)
-            if table is None:
-                x = np.float64(row[o])
-                capped = np.float64(row[o] if row[o] > d1[o] else d1[o])
-            else:
-                x = table[row[o]]
-                capped = x if x > d1[o] else np.float64(d1[o])
-            P[np.uint64(near[o])] += w[o] * (capped - np.float64(d2[o]))
-            shared += w[o] * (x - capped)
+    count = mark(row, bound, hits)
+    at = np.uint64(0)
+    mask = hits[0, 0]
+    while at < count:
+        o = hits[1, at] + lowest_bit(mask)
+        mask &= mask - np.uint64(1)
+        is_done = np.uint64(mask == np.uint64(0))
+        at += is_done
+        mask |= hits[0, at] & (np.uint64(0) - is_done)
+        if table is None:
+            x = np.float64(row[o])
+            capped = np.float64(row[o] if row[o] > d1[o] else d1[o])
+        else:
+            x = table[row[o]]
+            capped = x if x > d1[o] else np.float64(d1[o])
+        P[np.uint64(near[o])] += w[o] * (capped - np.float64(d2[o]))
+        shared += w[o] * (x - capped)
     return shared + smallest(P)
 
 
@@ -285,7 +307,7 @@ def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen):
 @kernel
 def sweep_rows(
     rows, gathered, levels, screen, order, start, stop, last, patience, found,
-    threshold, medoids, slot_of, near, sec, d1, d2, w, R, P, to_medoids,
+    threshold, medoids, slot_of, near, sec, d1, d2, w, R, P, hits, to_medoids,
 ):  # fmt: skip
     """Try the candidates order[start:stop] in turn, exchanging wherever it pays.
 
@@ -295,8 +317,8 @@ def sweep_rows(
     that no exchange improves the loss. Stops also after ``patience`` candidates in a
     row without an exchange. Unless ``found`` is empty it only looks for an exchange:
     it writes the position there and stops, or stops once there is an earlier one, with
-    nothing but P changed. Returns where it stopped, the new ``last`` and the number of
-    exchanges.
+    nothing but P and ``hits`` changed. Returns where it stopped, the new ``last`` and
+    the number of exchanges.
     """
     n_swaps = idle = 0
     looks = found.shape[0] > 0
@@ -309,11 +331,13 @@ def sweep_rows(
         idle += 1
         if screen is not None:
             level_bound, table = screen
-            bound = change_of_row(levels[j], level_bound, table, near, d1, d2, w, R, P)
+            bound = change_of_row(
+                levels[j], level_bound, table, near, d1, d2, w, R, P, hits
+            )
             if bound >= 0.0:
                 continue
         row = rows[t - start] if gathered else rows[j]
-        if change_of_row(row, d2, None, near, d1, d2, w, R, P) < -threshold:
+        if change_of_row(row, d2, None, near, d1, d2, w, R, P, hits) < -threshold:
             if looks:
                 found[0] = t
                 return t, last, n_swaps
@@ -331,7 +355,7 @@ def sweep_rows(
 @kernel
 def sweep_points(
     space, levels, screen, order, start, stop, last, patience, found, threshold,
-    medoids, slot_of, near, sec, d1, d2, w, R, P, point, buffers,
+    medoids, slot_of, near, sec, d1, d2, w, R, P, hits, point, buffers,
 ):  # fmt: skip
     """Do what ``sweep_rows`` does, with distances computed where they are needed.
 
@@ -348,7 +372,9 @@ def sweep_points(
         idle += 1
         if screen is not None:
             level_bound, table = screen
-            bound = change_of_row(levels[j], level_bound, table, near, d1, d2, w, R, P)
+            bound = change_of_row(
+                levels[j], level_bound, table, near, d1, d2, w, R, P, hits
+            )
             if bound >= 0.0:
                 continue
         read_point(space[3], j, point)
@@ -369,21 +395,21 @@ def sweep_points(
 
 
 @kernel
-def changes_of_rows(rows, near, d1, d2, w, R, P, changes, slots):
+def changes_of_rows(rows, near, d1, d2, w, R, P, hits, changes, slots):
     """Price the best exchange for each row, and name the slot that it frees."""
     for t in range(rows.shape[0]):
-        changes[t] = change_of_row(rows[t], d2, None, near, d1, d2, w, R, P)
+        changes[t] = change_of_row(rows[t], d2, None, near, d1, d2, w, R, P, hits)
         slots[t] = cheapest(P)
 
 
 @kernel
-def changes_of_slots(rows, candidates, near, d1, d2, w, R, P, tie, changes, best):
+def changes_of_slots(rows, candidates, near, d1, d2, w, R, P, hits, tie, changes, best):
     """Keep the candidate and the price of the best exchange that frees each slot.
 
     Of prices that differ by less than ``tie`` the first counts as the best.
     """
     for t in range(rows.shape[0]):
-        change = change_of_row(rows[t], d2, None, near, d1, d2, w, R, P)
+        change = change_of_row(rows[t], d2, None, near, d1, d2, w, R, P, hits)
         shared = change - smallest(P)
         for i in range(P.shape[0]):
             if shared + P[i] < changes[i] - tie:

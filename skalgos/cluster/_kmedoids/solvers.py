@@ -585,6 +585,7 @@ class _Search:
         self.w = np.zeros(size)
         self.R = np.zeros(k)
         self.P = np.zeros(k)
+        self.hits = np.zeros((2, -(-size // LANES) + 1), np.uint64)
 
     def _own(self, d1, d2):
         """Give each medoid to itself, also where another is at distance zero."""
@@ -635,8 +636,8 @@ class RowSearch(_Search):
             changes = np.empty(len(rows))
             slots = np.empty(len(rows), np.int64)
             kernels.changes_of_rows(
-                rows, self.near, self.d1, self.d2, self.w, self.R, self.P, changes,
-                slots,
+                rows, self.near, self.d1, self.d2, self.w, self.R, self.P, self.hits,
+                changes, slots,
             )  # fmt: skip
             t = int(np.argmax(changes <= changes.min() + tie))
             if changes[t] < best[0] - tie:
@@ -663,11 +664,14 @@ class RowSearch(_Search):
         )  # fmt: skip
 
     def _sweep(self, rows, gathered, order, first, stop, limits, found=NOTHING):
+        P, hits = self.P, self.hits
+        if len(found):
+            P, hits = np.empty_like(P), np.empty_like(hits)
         return kernels.sweep_rows(
             rows, gathered, self.levels, self.screen, order, first, stop, limits.last,
             limits.patience, found, limits.threshold, self.medoids, self.slot_of,
-            self.near, self.sec, self.d1, self.d2, self.w, self.R,
-            np.empty_like(self.P) if len(found) else self.P, self.to_medoids,
+            self.near, self.sec, self.d1, self.d2, self.w, self.R, P, hits,
+            self.to_medoids,
         )  # fmt: skip
 
 
@@ -781,15 +785,15 @@ class PointsSearch(_Search):
         """Try the candidates order[start:stop]: see ``kernels.sweep_points``."""
         if self._order is not order:
             self._order, self._places = order, self.source.place_of[order]
-        buffers = self.P, self.point, self.buffers
+        buffers = self.P, self.hits, self.point, self.buffers
         if len(found):
             buffers = deepcopy(buffers)
-        P, point, buffers = buffers
+        P, hits, point, buffers = buffers
         return kernels.sweep_points(
             self.space, self.levels, self.screen, self._places, start, stop,
             limits.last, limits.patience, found, limits.threshold, self.medoids,
             self.slot_of, self.near, self.sec, self.d1, self.d2, self.w, self.R, P,
-            point, buffers,
+            hits, point, buffers,
         )  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def fastpam2(source, medoids, order=None, *, max_iter=300, tol=0.0, on_sweep=Non
         for part, rows in row_blocks(source, others):
             kernels.changes_of_slots(
                 rows, others[part], search.near, search.d1, search.d2, search.w,
-                search.R, search.P, least, changes, best,
+                search.R, search.P, search.hits, least, changes, best,
             )  # fmt: skip
         n_swaps = 0
         for slot in np.argsort(changes, kind="stable"):
