@@ -29,8 +29,8 @@ def certify_kmeans(X, weights, labels):
 
     For the objective <-D / 4, Z>, which is minus half the inertia, the dual point has a
     multiplier lambda of the trace, and rank-one blocks between groups. It is feasible
-    if every row keeps a margin of 2 lambda (1 / n_l + 1 / n_k) to the other means, and if
-    lambda is at least the largest eigenvalue of a matrix of p + K (K - 1) rows.
+    if every row keeps a margin of 2 lambda (1 / n_l + 1 / n_k) to the other means, and
+    if lambda is at least the largest eigenvalue of a matrix of p + K (K - 1) rows.
 
     Parameters
     ----------

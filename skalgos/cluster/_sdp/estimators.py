@@ -551,9 +551,9 @@ class LASDP(_SDPClusterer):
     r"""Clusters of any shape by the likelihood-adjusted semidefinite program.
 
     The samples of cluster k come from a normal distribution with a mean and a
-    covariance :math:`\Sigma_k` of its own. The means drop out of the likelihood of a partition,
-    which is linear in matrices :math:`Z_k` with the entries :math:`1 / n_k` within
-    cluster k: the relaxation [1]_ is
+    covariance :math:`\Sigma_k` of its own. The means drop out of the likelihood of
+    a partition, which is linear in matrices :math:`Z_k` with the entries
+    :math:`1 / n_k` within cluster k: the relaxation [1]_ is
 
     .. math::
 

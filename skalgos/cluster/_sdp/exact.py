@@ -2,8 +2,9 @@
 
 Both are split in two sets whose projections are closed: matrices that are positive
 semidefinite with a given trace, and matrices that are nonnegative (and, for LA-SDP,
-have the given row sums). The operator splitting is ADMM with over-relaxation. Weights enter
-through q = sqrt(w / sum(w)): the program for repeated rows has the same optimum.
+have the given row sums). The operator splitting is ADMM with over-relaxation.
+Weights enter through q = sqrt(w / sum(w)): the program for repeated rows has the
+same optimum.
 """
 
 from typing import NamedTuple

@@ -169,7 +169,7 @@ def low_rank_pass(
     The columns are U times scale; V holds those before them, times old_scale, and gets
     max(U - step G, 0). If fresh is not 0 the gradient
     G = h ahead' + (y + beta c + d / 2) s' - X' M with c = U s - h is computed first,
-    and the inner products of the last change of the columns and of the gradient with it.
+    and the inner products of the last change of the columns and of the gradient.
     """
     R, p = U.shape[0], X.shape[0]
     acc[:] = 0.0

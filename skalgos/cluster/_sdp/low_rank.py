@@ -51,8 +51,8 @@ def _unpack(acc, p, block, traces):
     lower = np.tril(acc[at + p * R :].reshape(R, R))
     uu = lower + np.tril(lower, -1).T
     totals = np.bincount(block, norms, minlength=len(traces))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.sqrt(traces / totals)[block]
+    # A block that was clipped away altogether: NaN, and the step is refused.
+    scale = np.sqrt(traces / np.where(totals > 0, totals, np.nan))[block]
     return _Sums(
         s * scale,
         ud * scale,
@@ -203,7 +203,7 @@ def low_rank_sdp(
         V[:] = U
         step = min(step, 1.0 / beta) if beta > 0 else step
     U *= at.scale[:, None]
-    total = -value - 0.5 * n_total * mean_log
+    total = -value - 0.5 * mean_log * (at.s @ at.s)
     return LowRankFit(U, block, total, residual, n_iter, converged)
 
 
