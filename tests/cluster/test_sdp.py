@@ -297,10 +297,14 @@ def test_callbacks_see_objective_and_residuals():
         def on_fit_task_begin(self, estimator, context):
             pass
 
-        def on_fit_task_end(self, estimator, context, reconstruction_attributes=None):
-            if reconstruction_attributes is not None:
-                seen.append(reconstruction_attributes())
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            if context.task_name == "iteration":
+                seen.append(fitted_estimator)
+                return len(seen) == 2
 
-    SDPKMeans(3).set_callbacks(Listening()).fit(X)
-    assert seen
-    assert {"objective_", "primal_residual_", "dual_residual_"} <= set(vars(seen[0]))
+    model = SDPKMeans(3).set_callbacks(Listening()).fit(X)
+    assert model.n_iter_ == seen[1].n_iter_
+    assert len(seen) == 2
+    assert seen[1].objective_ == pytest.approx(model.objective_)
+    assert seen[1].primal_residual_ == pytest.approx(model.primal_residual_)
+    assert seen[1].dual_residual_ == pytest.approx(model.dual_residual_)

@@ -107,7 +107,7 @@ def test_exact_solvers_agree_with_cvxpy(K, sep):
 
 @pytest.mark.parametrize("max_iter", [1, 2, 5, 20, 60])
 def test_bounds_are_valid_however_early_the_solver_stops(max_iter):
-    n, K = 9, 3
+    n, K = 7, 3
     for seed in range(3):
         X, _, S = make_ellipses(n, K, 3, 1.5, "hetero", seed)
         q = np.full(n, 1 / np.sqrt(n))
@@ -321,7 +321,7 @@ def test_ward_is_that_of_scipy_and_takes_weights():
 # ---- certificates --------------------------------------------------------------------
 @pytest.mark.parametrize("sep", [1.0, 4.0, 9.0])
 def test_certificates_are_never_wrong(sep):
-    n, K, proofs = 9, 3, 0
+    n, K, proofs = 7, 3, 0
     for seed in range(4):
         kind = "hetero" if seed % 2 else "iso"
         X, y, S = make_ellipses(n, K, 3, sep, kind, seed)
