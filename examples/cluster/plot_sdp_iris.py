@@ -25,10 +25,9 @@ models = {
     "LASDP, full": LASDP(3, random_state=0),
 }
 labels = {name: model.fit_predict(iris.data) for name, model in models.items()}
-for name, found in labels.items():
-    print(
-        f"{name:12} adjusted Rand index {adjusted_rand_score(iris.target, found):.2f}"
-    )
+scores = {name: adjusted_rand_score(iris.target, labels[name]) for name in models}
+for name, score in scores.items():
+    print(f"{name:12} adjusted Rand index {score:.2f}")
 print(f"K-means can gain {models['SDPKMeans'].gap_:.1%} of its inertia at most")
 
 # %%
@@ -49,7 +48,7 @@ for ax, (name, found) in zip(axes, labels.items(), strict=True):
             s=22,
             label=iris.target_names[species],
         )
-    ax.set_title(f"{name}: {adjusted_rand_score(iris.target, found):.2f}")
+    ax.set_title(f"{name}: {scores[name]:.2f}")
     ax.set_xlabel(iris.feature_names[2])
 axes[0].set_ylabel(iris.feature_names[3])
 axes[0].legend(frameon=False)
