@@ -68,21 +68,20 @@ VARIANTS = {
         {"n_init": 2, "n_jobs": 2},
     ],
     "LASDP": [
-        {"solver": "sketch", "n_sketch": 40, "n_jobs": 2, "init": "sdp"},
+        {"solver": "sketch", "n_sketch": 40, "init": "sdp", "max_iter": 3},
         {
             "solver": "admm",
             "covariance_type": "tied",
-            "tol": 1e-2,
             "max_iter": 2,
             "init": "ward",
             "alternation": "relaxed",
             "max_iter_solver": 50,
         },
-        {"covariance_type": "diag", "init": "ward", "shrinkage": "oas"},
+        {"covariance_type": "diag", "init": "ward", "shrinkage": "oas", "max_iter": 3},
     ],
     "SDPKMeans": [
-        {"n_clusters": 3, "solver": "nlr", "tol": 1e-3},
-        {"n_clusters": 3, "solver": "sketch", "n_sketch": 40, "n_jobs": 2},
+        {"n_clusters": 3, "solver": "nlr", "tol": 1e-2, "max_iter": 500},
+        {"n_clusters": 3, "solver": "sketch", "n_sketch": 40, "max_iter": 500},
     ],
     "KroneckerSparseCoder": [
         {"m_step": "am"},

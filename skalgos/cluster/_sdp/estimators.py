@@ -235,9 +235,13 @@ class SDPKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _SDPClusterer
     embedding_ : ndarray of shape (n_samples, n_columns)
         A factor of Z; not set by "sketch".
 
-    primal_residual_, dual_residual_ : float
-        The residuals at the end; those of "nlr" are the error of the row sums, and NaN.
-        Not set by "sketch".
+    primal_residual_ : float
+        How far the constraints are missed at the end, relative to the size of Z; with
+        "nlr" the error of the row sums. Not set by "sketch".
+
+    dual_residual_ : float
+        The residual of the dual constraints, relative to the objective's matrix; NaN
+        with "nlr", which has none. Not set by "sketch".
 
     n_iter_ : int
         The number of iterations of the solver.
@@ -464,6 +468,7 @@ class SDPKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _SDPClusterer
         Returns
         -------
         distances : ndarray of shape (n_samples, n_clusters)
+            Euclidean; in single precision if X is.
         """
         X, columns = self._new_data(X)
         return np.sqrt(self._scores(columns).T).astype(X.dtype)
@@ -672,9 +677,13 @@ class LASDP(_SDPClusterer):
     embedding_ : ndarray of shape (n_samples, n_columns)
         A factor of the sum of the Z; not set by "sketch".
 
-    primal_residual_, dual_residual_ : float
-        The residuals at the end; those of "nlr" are the error of the row sums, and NaN.
-        Not set by "sketch".
+    primal_residual_ : float
+        How far the constraints are missed at the end, relative to the size of Z; with
+        "nlr" the error of the row sums. Not set by "sketch".
+
+    dual_residual_ : float
+        The residual of the dual constraints, relative to the objective's matrix; NaN
+        with "nlr", which has none. Not set by "sketch".
 
     init_ : str
         The start and the alternation of the highest likelihood.
@@ -1129,6 +1138,7 @@ class LASDP(_SDPClusterer):
         Returns
         -------
         log_densities : ndarray of shape (n_samples,)
+            With the constant that contains pi.
         """
         _, columns = self._new_data(X)
         used = self.weights_ > 0
@@ -1149,6 +1159,7 @@ class LASDP(_SDPClusterer):
         Returns
         -------
         score : float
+            The higher, the better the fit.
         """
         return float(self.score_samples(X).mean())
 
@@ -1163,6 +1174,7 @@ class LASDP(_SDPClusterer):
         Returns
         -------
         bic : float
+            Minus twice the log-density, and the logarithm of n for each parameter.
         """
         densities = self.score_samples(X)
         return float(
@@ -1180,6 +1192,7 @@ class LASDP(_SDPClusterer):
         Returns
         -------
         aic : float
+            Minus twice the log-density, and 2 for each parameter.
         """
         return float(-2 * self.score_samples(X).sum() + 2 * self._n_parameters())
 

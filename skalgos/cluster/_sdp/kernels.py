@@ -103,33 +103,36 @@ def symmetrize(B):
 # The sums that a pass collects for R columns and p features, in the order of their
 # places: U'h, U'd, U'y, U'U0, the squares of the columns (R each), three inner products
 # of the last step, X'U (p R) and the lower triangle of U'U (R R).
+# Views from 0 on, in all of them: an index that could be negative is not vectorised.
 @helper
 def _collect(X, d, h, y, block, V, lo, hi, acc):
     """Add the sums over the rows lo to hi of the columns V."""
-    R, p = V.shape[0], X.shape[0]
+    R, p, m = V.shape[0], X.shape[0], hi - lo
     at = 5 * R + 3
+    hb, yb = h[lo:hi], y[lo:hi]
     for r in range(R):
-        b = block[r]
+        v, db = V[r, lo:hi], d[block[r], lo:hi]
         s, ud, uy, norm = 0.0, 0.0, 0.0, 0.0
-        for i in range(lo, hi):
-            v = V[r, i]
-            s += h[i] * v
-            ud += d[b, i] * v
-            uy += y[i] * v
-            norm += v * v
+        for i in range(m):
+            s += hb[i] * v[i]
+            ud += db[i] * v[i]
+            uy += yb[i] * v[i]
+            norm += v[i] * v[i]
         acc[r] += s
         acc[R + r] += ud
         acc[2 * R + r] += uy
         acc[4 * R + r] += norm
         for f in range(p):
+            x = X[f, lo:hi]
             s = 0.0
-            for i in range(lo, hi):
-                s += X[f, i] * V[r, i]
+            for i in range(m):
+                s += x[i] * v[i]
             acc[at + f * R + r] += s
         for t in range(r + 1):
+            x = V[t, lo:hi]
             s = 0.0
-            for i in range(lo, hi):
-                s += V[r, i] * V[t, i]
+            for i in range(m):
+                s += x[i] * v[i]
             acc[at + p * R + r * R + t] += s
 
 
@@ -175,48 +178,49 @@ def low_rank_pass(
     acc[:] = 0.0
     for lo in range(start, stop, LANES):
         hi = min(lo + LANES, stop)
+        m = hi - lo
+        w, before = work[0, 0:m], work[1, 0:m]
         if fresh != 0:
-            for i in range(hi - lo):
-                work[0, i] = -h[lo + i]
+            hb, yb = h[lo:hi], y[lo:hi]
+            for i in range(m):
+                w[i] = yb[i] - beta * hb[i]
             for r in range(R):
-                sr = s[r] * scale[r]
-                for i in range(hi - lo):
-                    work[0, i] += sr * U[r, lo + i]
-            for i in range(hi - lo):
-                work[0, i] = y[lo + i] + beta * work[0, i]
+                u, sr = U[r, lo:hi], beta * s[r] * scale[r]
+                for i in range(m):
+                    w[i] += sr * u[i]
         for r in range(R):
+            u, v, g = U[r, lo:hi], V[r, lo:hi], G[r, lo:hi]
+            up = scale[r]
             if fresh != 0:
-                b = block[r]
-                up, down, ar, sr = scale[r], old_scale[r], ahead[r], s[r]
+                hb, db = h[lo:hi], d[block[r], lo:hi]
+                down, ar, sr = old_scale[r], ahead[r], s[r]
                 ug, uu, gg = 0.0, 0.0, 0.0
-                # V is free to hold the new gradient once its old content is used.
-                for i in range(lo, hi):
-                    V[r, i] = up * U[r, i] - down * V[r, i]
-                # The old gradient enters as minus itself, the new one is built on top.
-                for i in range(lo, hi):
-                    uu += V[r, i] * V[r, i]
-                    ug -= V[r, i] * G[r, i]
-                    work[1, i - lo] = -G[r, i]
-                for i in range(lo, hi):
-                    G[r, i] = h[i] * ar + (work[0, i - lo] + 0.5 * d[b, i]) * sr
+                # V is free to hold the change once its content is used.
+                for i in range(m):
+                    change = up * u[i] - down * v[i]
+                    v[i] = change
+                    uu += change * change
+                    ug -= change * g[i]
+                for i in range(m):
+                    before[i] = g[i]
+                    g[i] = hb[i] * ar + (w[i] + 0.5 * db[i]) * sr
                 for f in range(p):
-                    m = M[f, r]
-                    for i in range(lo, hi):
-                        G[r, i] -= m * X[f, i]
-                for i in range(lo, hi):
-                    ug += V[r, i] * G[r, i]
-                    change = work[1, i - lo] + G[r, i]
+                    x, c = X[f, lo:hi], M[f, r]
+                    for i in range(m):
+                        g[i] -= c * x[i]
+                for i in range(m):
+                    change = g[i] - before[i]
+                    ug += v[i] * g[i]
                     gg += change * change
                 acc[5 * R] += uu
                 acc[5 * R + 1] += ug
                 acc[5 * R + 2] += gg
-            up = scale[r]
             cross = 0.0
-            for i in range(lo, hi):
-                u = up * U[r, i]
-                v = max(u - step * G[r, i], 0.0)
-                cross += u * v
-                V[r, i] = v
+            for i in range(m):
+                value = up * u[i]
+                new = max(value - step * g[i], 0.0)
+                cross += value * new
+                v[i] = new
             acc[3 * R + r] += cross
         _collect(X, d, h, y, block, V, lo, hi, acc)
 
@@ -232,19 +236,21 @@ def quadratic_forms(X, W, shift, log_det, start, stop, work, out):
     p, K = X.shape[0], W.shape[0]
     for lo in range(start, stop, LANES):
         hi = min(lo + LANES, stop)
+        m = hi - lo
         for k in range(K):
-            for i in range(lo, hi):
-                out[k, i] = log_det[k]
+            total = out[k, lo:hi]
+            for i in range(m):
+                total[i] = log_det[k]
             for f in range(p):
-                for i in range(hi - lo):
+                for i in range(m):
                     work[i] = -shift[k, f]
                 for g in range(f + 1):
-                    w = W[k, f, g]
+                    w, x = W[k, f, g], X[g, lo:hi]
                     if w != 0.0:
-                        for i in range(hi - lo):
-                            work[i] += w * X[g, lo + i]
-                for i in range(hi - lo):
-                    out[k, lo + i] += work[i] * work[i]
+                        for i in range(m):
+                            work[i] += w * x[i]
+                for i in range(m):
+                    total[i] += work[i] * work[i]
 
 
 @kernel

@@ -48,8 +48,9 @@ def _unpack(acc, p, block, traces):
     s, ud, uy, cross, norms = acc[: 5 * R].reshape(5, R)
     at = 5 * R + 3
     xu = acc[at : at + p * R].reshape(p, R)
-    lower = np.tril(acc[at + p * R :].reshape(R, R))
-    uu = lower + np.tril(lower, -1).T
+    lower = acc[at + p * R :].reshape(R, R)
+    uu = lower + lower.T
+    uu.flat[:: R + 1] *= 0.5
     totals = np.bincount(block, norms, minlength=len(traces))
     # A block that was clipped away altogether: NaN, and the step is refused.
     scale = np.sqrt(traces / np.where(totals > 0, totals, np.nan))[block]
@@ -85,7 +86,7 @@ def low_rank_sdp(
     U : ndarray of shape (R, n)
         The start, nonnegative; overwritten.
     block : ndarray of shape (R,), int64
-        The block of each column.
+        The block of each column: side by side, as many for each.
     tol : float
         For the row sums, relative to h, and for the change of the factor by a step.
     max_iter : int
@@ -128,10 +129,9 @@ def low_rank_sdp(
 
     def parts(at, beta):
         """Return objective to minimise, Lagrangian, |c|^2, M and what h multiplies."""
-        M = np.empty((p, R))
-        for b, form in enumerate(forms):
-            M[:, block == b] = form @ at.xu[:, block == b]
-        value = 0.5 * (logs[block] @ at.s**2 + at.ud @ at.s - np.sum(at.xu * M))
+        by_block = at.xu.reshape(p, len(forms), -1).transpose(1, 0, 2)
+        M = np.matmul(forms, by_block).transpose(1, 0, 2).reshape(p, R)
+        value = 0.5 * (logs[block] @ at.s**2 + at.ud @ at.s - np.vdot(at.xu, M))
         uc = at.uu @ at.s - at.s
         miss = max(at.s @ uc - at.s @ at.s + n_total, 0.0)
         lagrangian = value + at.uy @ at.s - y @ h + 0.5 * beta * miss
