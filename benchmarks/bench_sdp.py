@@ -20,13 +20,13 @@ PEERS = ("cvxpy", "scs", "clarabel")
 GROUPS = {
     "kmeans": Group(
         "The K-means program",
-        "Both sides at a tolerance of 1e-4. The loss is the distance of the objective "
+        "Ours at a tolerance of 1e-6, SCS at 1e-4, wall time. The loss is the distance of the objective "
         "to the optimum, relative to it.",
         peer="cone solver",
     ),
     "lasdp": Group(
         "The likelihood-adjusted program",
-        "Three known covariances, both sides at a tolerance of 1e-4. The loss is the "
+        "Three known covariances; ours at a tolerance of 1e-6, SCS at 1e-4, wall time. The loss is the "
         "distance of the objective to the optimum, relative to it.",
         peer="cone solver",
     ),
@@ -135,13 +135,16 @@ def programs(bench):
 
             with threadpool_limits(1):
                 best = ours(1e-7).bound
-                first, _ = timed(ours, 1e-4)
+                first, _ = timed(ours, 1e-6, wall=True)
                 seconds, fit = min(
-                    (timed(ours, 1e-4) for _ in range(3)), key=lambda pair: pair[0]
+                    (timed(ours, 1e-6, wall=True) for _ in range(3)),
+                    key=lambda pair: pair[0],
                 )
                 data = {"n_clusters": 3, "matrices": matrices}
                 theirs, value = timed(
-                    lambda data, n=n, solver=solver: cone(data, n, solver), data
+                    lambda data, n=n, solver=solver: cone(data, n, solver),
+                    data,
+                    wall=True,
                 )
             losses = [abs(v - best) / abs(best) for v in (fit.objective, value)]
             bench.add(
@@ -154,7 +157,7 @@ def programs(bench):
                 first_peer=theirs,
                 quality_ours=losses[0],
                 quality_peer=losses[1],
-                passed=bool(losses[0] <= max(losses[1], 1e-4)),
+                passed=bool(losses[0] <= max(losses[1], 1e-5)),
             )
 
 

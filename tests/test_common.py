@@ -81,7 +81,7 @@ VARIANTS = {
     ],
     "SDPKMeans": [
         {"n_clusters": 3, "solver": "nlr", "tol": 1e-2, "max_iter": 500},
-        {"n_clusters": 3, "solver": "sketch", "n_sketch": 40, "max_iter": 500},
+        {"n_clusters": 3, "solver": "sketch", "n_sketch": 40, "tol": 1e-2},
     ],
     "KroneckerSparseCoder": [
         {"m_step": "am"},

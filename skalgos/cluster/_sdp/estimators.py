@@ -280,7 +280,7 @@ class SDPKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _SDPClusterer
     >>> X = np.array([[0.0, 0], [0, 1], [1, 0], [9, 9], [9, 8], [8, 9]])
     >>> model = SDPKMeans(2).fit(X)
     >>> model.labels_.tolist(), model.certified_
-    ([1, 1, 1, 0, 0, 0], True)
+    ([0, 0, 0, 1, 1, 1], True)
     """
 
     _parameter_constraints: dict = {
