@@ -20,14 +20,14 @@ PEERS = ("cvxpy", "scs", "clarabel")
 GROUPS = {
     "kmeans": Group(
         "The K-means program",
-        "Ours at a tolerance of 1e-6, SCS at 1e-4, wall time. The loss is the distance of the objective "
-        "to the optimum, relative to it.",
+        "Ours at a tolerance of 1e-6, SCS at 1e-4, wall time. The loss is the distance "
+        "of the objective to the optimum, relative to it.",
         peer="cone solver",
     ),
     "lasdp": Group(
         "The likelihood-adjusted program",
-        "Three known covariances; ours at a tolerance of 1e-6, SCS at 1e-4, wall time. The loss is the "
-        "distance of the objective to the optimum, relative to it.",
+        "Three known covariances; ours at a tolerance of 1e-6, SCS at 1e-4, wall time. "
+        "The loss is the distance of the objective to the optimum, relative to it.",
         peer="cone solver",
     ),
     "pass": Group(
