@@ -81,6 +81,17 @@ def _low_rank(dtype):
         BayesianMatrixFactorizationRegressor(2, n_samples=1, burn_in=1).fit(X, y)
 
 
+def _sdp(solver):
+    """Cluster by semidefinite programs."""
+    from skalgos.cluster import LASDP, SDPKMeans
+
+    X = np.random.RandomState(0).standard_normal((30, 2))
+    X[::2] += 9
+    SDPKMeans(2, solver=solver, tol=0.1).fit(X)
+    quick = {"solver": solver, "tol": 0.1, "init": "ward", "max_iter_solver": 500}
+    LASDP(2, covariances=np.eye(2), **quick).fit(X)
+
+
 _TASKS = {
     f"k-medoids, {dtype.__name__}": (_kmedoids, dtype)
     for dtype in (np.float64, np.float32)
@@ -92,6 +103,9 @@ _TASKS |= {
 _TASKS |= {
     f"checkered regression, {n_classes} classes": (_checkered, n_classes)
     for n_classes in (2, 3)
+}
+_TASKS |= {
+    f"semidefinite programs, {solver}": (_sdp, solver) for solver in ("admm", "nlr")
 }
 _TASKS |= {
     f"low-rank completion, {dtype.__name__}": (_low_rank, dtype)

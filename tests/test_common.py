@@ -57,6 +57,22 @@ VARIANTS = {
         {"metric": "canberra", "solver": "matrix-free", "init": "lab"},
         {"n_init": 2, "n_jobs": 2},
     ],
+    "LASDP": [
+        {"solver": "sketch", "n_sketch": 40, "init": "sdp", "max_iter": 3},
+        {
+            "solver": "admm",
+            "covariance_type": "tied",
+            "max_iter": 2,
+            "init": "ward",
+            "alternation": "relaxed",
+            "max_iter_solver": 50,
+        },
+        {"covariance_type": "diag", "init": "ward", "shrinkage": "oas", "max_iter": 3},
+    ],
+    "SDPKMeans": [
+        {"n_clusters": 3, "solver": "nlr", "tol": 1e-2, "max_iter": 500},
+        {"n_clusters": 3, "solver": "sketch", "n_sketch": 40, "tol": 1e-2},
+    ],
     "KroneckerSparseCoder": [
         {"m_step": "am"},
         {"m_step": "kl", "shared_support": True},
@@ -94,6 +110,8 @@ VARIANTS = {
 
 # Where the defaults take seconds for each fit: what is checked in their place.
 INSTEAD = {
+    "LASDP": {"init": "sdp", "alternation": "rounded", "max_iter": 5},
+    "SDPKMeans": {"n_clusters": 3, "tol": 1e-2},
     "CheckeredClassifierCV": {"n_hyperplanes": (1, 2), "Cs": (1.0, 10.0), "cv": 3},
 }
 
