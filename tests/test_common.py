@@ -86,6 +86,18 @@ VARIANTS = {
         {"n_components": 2, "solver": "pcg", "loss": "huber", "n_jobs": 2},
         {"n_components": 2, "early_stopping": True, "alpha_scaling": 1},
     ],
+    "NGBoostClassifier": [
+        {"n_estimators": 40, "early_stopping": False, "min_samples_leaf": 1},
+        {"n_estimators": 40, "early_stopping": False, "scoring_rule": "brier"},
+    ],
+    "NGBoostRegressor": [
+        {"n_estimators": 40, "early_stopping": False, "n_jobs": 2},
+        {"n_estimators": 40, "early_stopping": False, "distribution": "gamma"},
+        {"n_estimators": 40, "early_stopping": False, "tree_structure": "shared"},
+    ],
+    "NGBoostSurvivalRegressor": [
+        {"n_estimators": 40, "early_stopping": False, "distribution": "weibull"},
+    ],
     "RVC": [{"kernel": "poly", "class_weight": "balanced", "n_jobs": 2}],
     "RVR": [{"kernel": "laplacian", "fit_intercept": False}, {"noise_variance": 0.1}],
     "SparseBayesClassifier": [
@@ -161,4 +173,6 @@ def test_tags_weaken_nothing(estimator):
     assert tags.input_tags.two_d_array
     params = estimator.get_params()
     assert tags.input_tags.pairwise == (params.get("metric") == "precomputed")
-    assert tags.input_tags.allow_nan == (params.get("missing_values") in NAN_MARKERS)
+    # Missing values are at home in trees; that infinity is refused is tested there.
+    at_home = params.get("missing_values") in NAN_MARKERS or "max_bins" in params
+    assert tags.input_tags.allow_nan == at_home
