@@ -4,98 +4,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skalgos.distributions import LogNormal, Normal
-from skalgos.distributions._base import solve_metric
-from skalgos.distributions._location_scale import mixed_gradient, mixed_score
-from skalgos.ensemble._ngboost import kernels
-from skalgos.ensemble._ngboost.trees import Ensemble, Grower, Limits
+from skalgos.ensemble._ngboost import kernels, normal_kernels
+from skalgos.ensemble._ngboost.targets import Target
+from skalgos.ensemble._ngboost.trees import Ensemble, Grower, Limits, Tree
 
 #: Leaves of logarithms and logits stay within this, whatever the gradient is.
 LARGEST_LEAF = 4.0
 #: A doubled step may change them by this at most, which separable classes would exceed.
 LARGEST_STEP = 1.0
-
-
-class Target:
-    """What is to be predicted, with the scores of parameters and their directions.
-
-    Parameters
-    ----------
-    family : Distribution
-    y : ndarray of shape (n_samples,) or (n_outputs, n_samples)
-    rule : str
-        The scoring rule.
-    natural : bool
-        Whether directions are natural gradients, or plain ones.
-    """
-
-    def __init__(self, family, y, rule, natural=True):
-        self.family, self.y, self.rule, self.natural = family, y, rule, natural
-
-    @property
-    def normal(self):
-        """Return y on the axis where it is normal, None if another score is meant."""
-        plain = type(self.family) in (Normal, LogNormal) and type(self) is Target
-        if not (plain and self.rule == "log" and self.natural):
-            return None
-        return self.family._axis(self.y)
-
-    def take(self, rows):
-        """Return the target of some rows."""
-        y = np.ascontiguousarray(self.y[..., rows])
-        return type(self)(self.family, y, self.rule, self.natural)
-
-    def start(self, w):
-        """Return the marginal theta, shape (K,)."""
-        return self.family.fit_marginal(self.y, w, self.rule)
-
-    def scores(self, theta):
-        """Return the score of each row."""
-        return self.family.score(theta, self.y, self.rule)
-
-    def gradient(self, theta):
-        """Return the derivatives of the scores by theta."""
-        return self.family.gradient(theta, self.y, self.rule)
-
-    def direction(self, theta):
-        """Return what trees are fitted to, shape (K, n_samples)."""
-        if self.natural:
-            return self.family.natural_gradient(theta, self.y, self.rule)
-        return self.gradient(theta)
-
-
-class CensoredTarget(Target):
-    """A target known to be in (lower, upper], exactly where both are equal."""
-
-    def __init__(self, family, y, rule, natural=True):
-        super().__init__(family, y, rule, natural)
-        self.lower, self.upper = y
-        self.exact = self.lower == self.upper
-
-    def start(self, w):
-        """Return the marginal theta, shape (K,)."""
-        if self.exact.all():
-            return self.family.fit_marginal(self.lower, w, self.rule)
-        return self.family.fit_marginal_censored(self.lower, self.upper, w, self.rule)
-
-    def scores(self, theta):
-        """Return the score of each row."""
-        return mixed_score(
-            self.family, theta, self.lower, self.upper, self.exact, self.rule
-        )
-
-    def gradient(self, theta):
-        """Return the derivatives of the scores by theta."""
-        return mixed_gradient(
-            self.family, theta, self.lower, self.upper, self.exact, self.rule
-        )
-
-    def direction(self, theta):
-        """Return what trees are fitted to; the metric is that of exact values."""
-        gradient = self.gradient(theta)
-        if self.natural:
-            return solve_metric(self.family.metric(theta, self.rule), gradient)
-        return gradient
+#: What the line search tries at most and at least.
+LARGEST_SCALE, SMALLEST_SCALE = 512.0, 1e-4
+#: Iterations after which what the normal kernels keep up is computed anew.
+REFRESH_AFTER = 50
+#: Iterations in one call of a kernel, and rows times iterations, so that Ctrl-C works.
+CHUNK, CHUNK_ROWS = 32, 1_000_000
 
 
 class Settings(NamedTuple):
@@ -109,6 +31,7 @@ class Settings(NamedTuple):
     line_search: bool
     leaf_estimation: str
     constraints: np.ndarray  # (K, n_features)
+    groups: np.ndarray  # (n_groups, n_features)
 
 
 class Rows(NamedTuple):
@@ -128,7 +51,7 @@ class Rows(NamedTuple):
 
 
 class Booster:
-    """A model in the making: each call of ``step`` adds an iteration.
+    """A model in the making: each call of ``run`` adds iterations.
 
     Parameters
     ----------
@@ -144,8 +67,16 @@ class Booster:
         To judge by.
     past : Ensemble, default=None
         The trees of an earlier fit to go on from.
-    mapper : callable, default=map
-        Maps a function over the trees of an iteration, perhaps in threads.
+    mapper : callable, default=None
+        Maps a function over the trees of an iteration in threads; None grows them one
+        after the other. The results are the same to the last bit.
+
+    Attributes
+    ----------
+    losses, scales : list of float
+        The training loss after each iteration, and its step.
+    curve : list of float
+        The validation scores, from before the first iteration on.
     """
 
     def __init__(
@@ -157,45 +88,58 @@ class Booster:
         bounds,
         validation=None,
         past=None,
-        mapper=map,
+        mapper=None,
     ):
         self.rows, self.settings, self.mapper = rows, settings, mapper
+        self.start = start
         self.low, self.high = bounds[0][:, None], bounds[1][:, None]
         self.bounded = np.array(rows.target.family.bounded, bool)
         K = len(start)
-        P = K if settings.shared else 1
-        self.growers = [
-            Grower(rows.columns, bins, rows.weights, settings.limits, P)
-            for _ in range(1 if settings.shared else K)
-        ]
+        n_trees = 1 if settings.shared else K
+
+        def grower():
+            return Grower(
+                rows.columns, bins, rows.weights, settings.limits,
+                K if settings.shared else 1, settings.groups,
+            )  # fmt: skip
+
+        if mapper is None:
+            self.growers = [grower()] * n_trees
+        else:
+            self.growers = [grower() for _ in range(n_trees)]
+        n = len(rows.weights)
         self.total = rows.weights.sum()
         self.uniform = rows.weights.min() == rows.weights.max()
-        self.theta = np.repeat(start[:, None], len(rows.weights), axis=1)
-        self.validation, self.validation_theta = validation, None
-        if validation is not None:
-            n = len(validation.weights)
-            self.validation_theta = np.repeat(start[:, None], n, axis=1)
+        self.theta = np.repeat(start[:, None], n, axis=1)
+        self.validation = validation
+        n_val = 0 if validation is None else len(validation.weights)
+        self.validation_theta = np.repeat(start[:, None], n_val, axis=1)
         if past is not None:
-            for k in range(len(self.growers)):
+            for k in range(n_trees):
                 trees = np.flatnonzero(past.output == k)
                 at = None if settings.shared else k
                 past.add(rows.columns, self.theta, trees, at)
                 if validation is not None:
                     past.add(validation.columns, self.validation_theta, trees, at)
-        self.trees, self.outputs, self.scales, self.losses = [], [], [], []
+        self.scales, self.losses, self.curve = [], [], []
+        self._pieces, self._loose = [], []
         self.failures = 0
         # How far theta may have come from its start, by parameter: while this is less
         # than the bounds allow, there is nothing to clip.
         self.moved = np.zeros(K) if past is None else np.full(K, np.inf)
         self.room = np.minimum(start - bounds[0], bounds[1] - start)
+        self.values = np.empty_like(self.theta)
+        self.leaves = np.empty((n_trees, n), np.uint8)
+        self._rows = np.empty(n, np.int32)
+        self._features = np.empty(len(rows.columns), np.int64)
         self.normal = None
         if settings.leaf_estimation == "natural" and not settings.shared:
             self.normal = rows.target.normal
         self.loss = self.mean_score(self.theta)
         if self.normal is not None:
-            self._refresh()
-        self.values = np.empty_like(self.theta)
-        self.leaves = np.empty((len(self.growers), len(rows.weights)), np.uint8)
+            self._prepare_normal(n, n_val)
+        if validation is not None:
+            self.curve.append(self._validation_score())
 
     def mean_score(self, theta):
         """Return the weighted mean score; infinite where a score is not finite."""
@@ -212,24 +156,22 @@ class Booster:
             return theta
         return np.minimum(np.maximum(theta, self.low), self.high)
 
-    def validation_score(self):
-        """Return the weighted mean score of the validation rows."""
+    def _validation_score(self):
         rows = self.validation
-        scores = rows.target.scores(self.inside(self.validation_theta))
-        return float(rows.weights @ scores / rows.weights.sum())
+        theta = self.inside(self.validation_theta)
+        if self.normal is not None:
+            total = kernels.normal_score(theta, self.normal_val, rows.weights)
+            return total / self.total_val + self.constant_val
+        return float(rows.weights @ rows.target.scores(theta) / rows.weights.sum())
 
     def ensemble(self, n_iter=None):
         """Return the trees of the first ``n_iter`` iterations, all if None."""
-        n = len(self.trees) if n_iter is None else n_iter * len(self.growers)
-        return Ensemble(self.trees[:n], self.outputs[:n])
+        self._bundle()
+        trees = Ensemble.joined(self._pieces)
+        return trees if n_iter is None else trees.head(n_iter * len(self.growers))
 
-    def step(self, seed):
-        """Add an iteration.
-
-        Parameters
-        ----------
-        seed : int
-            Determines the rows and features drawn.
+    def run(self, seeds):
+        """Add an iteration for each seed, which determines rows and features drawn.
 
         Returns
         -------
@@ -237,18 +179,26 @@ class Booster:
             False if nothing is left to be learned: no tree splits, or no step along
             the trees lowers the training loss three times in a row.
         """
-        settings, rows = self.settings, self.rows
-        d, n = rows.columns.shape
-        chosen = np.arange(n, dtype=np.int32)
-        feature_seed = None
-        if settings.subsample < 1 or settings.n_features < d:
-            rng = np.random.RandomState(seed)
-            if settings.subsample < 1:
-                drawn = rng.uniform(size=n) < settings.subsample
-                if drawn.any():
-                    chosen = chosen[drawn]
-            feature_seed = rng.randint(np.iinfo(np.int32).max, size=len(self.growers))
-        quick = self.normal is not None and (self.moved < self.room).all()
+        while len(seeds):
+            if self.normal is not None and self.mapper is None and self._is_free():
+                done, why = self._run_normal(seeds)
+                seeds = seeds[done:]
+                if why != normal_kernels.LEFT_TO_PYTHON:
+                    return why == normal_kernels.COMPLETE
+            if not self.step(seeds[0]):
+                return False
+            seeds = seeds[1:]
+        return True
+
+    def _is_free(self):
+        return bool((self.moved < self.room).all())
+
+    def step(self, seed):
+        """Add an iteration, as ``run`` does for many."""
+        settings = self.settings
+        drawn = kernels.draw_rows(seed, settings.subsample, self._rows)
+        chosen = self._rows[:drawn]
+        quick = self.normal is not None and self._is_free()
         clipped = self.inside(self.theta)
         direction = self.gradient if quick else self._direction(clipped)
         gradient = metric = None
@@ -258,24 +208,24 @@ class Booster:
         def grow(k):
             grower = self.growers[k]
             mine = direction if settings.shared else direction[k : k + 1]
-            features = None
-            if settings.n_features < d:
-                draw = np.random.RandomState(feature_seed[k])
-                features = np.sort(draw.permutation(d)[: settings.n_features])
+            features = np.empty_like(self._features)
+            kernels.draw_features(seed, k, features, settings.n_features)
             importance = None
             if settings.shared:
                 variance = np.mean((mine[:, chosen]) ** 2, axis=1)
                 importance = 1 / np.where(variance > 0, variance, 1.0)
             tree = grower.grow(
-                mine, chosen, features, settings.constraints[k], importance
-            )
+                mine, chosen, features[: settings.n_features], settings.constraints[k],
+                importance,
+            )  # fmt: skip
             self.leaves[k] = grower.leaf
             if gradient is not None:
                 values = self._fisher_values(tree, k, chosen, gradient, metric)
                 tree = tree._replace(values=values)
             return self._clamped(tree, k)
 
-        trees = list(self.mapper(grow, range(len(self.growers))))
+        mapper = map if self.mapper is None else self.mapper
+        trees = list(mapper(grow, range(len(self.growers))))
         if not any(len(tree.feature) for tree in trees):
             return False
         if quick:
@@ -291,14 +241,17 @@ class Booster:
             trees, scale = self._rescue(trees, clipped, chosen)
         if scale == 0:
             self.failures += 1
-            deterministic = settings.subsample == 1 and settings.n_features == d
+            deterministic = drawn == len(self._rows) and settings.n_features == len(
+                self._features
+            )
             return self.failures < 3 and not deterministic
         self.failures = 0
         rate = settings.learning_rate * scale
-        self.moved = self.moved + rate * self._largest(trees)
-        if quick:
+        self.moved += rate * self._largest(trees)
+        if quick and self._is_free():
             self._normal_step(trees, rate)
         else:
+            self._spread(trees)
             self.theta -= rate * self.values
             self.loss = self.mean_score(self.theta)
             if self.normal is not None:
@@ -343,7 +296,7 @@ class Booster:
         """Return the largest scale that is worth a trial."""
         largest = self._largest(trees)[self.bounded].max(initial=0.0)
         step = self.settings.learning_rate * largest
-        return min(512.0, LARGEST_STEP / step) if step > 0 else 512.0
+        return min(LARGEST_SCALE, LARGEST_STEP / step) if step > 0 else LARGEST_SCALE
 
     def _search(self, trial, cap):
         """Return the largest power of 2 whose step lowers the loss, as the paper does.
@@ -357,59 +310,117 @@ class Booster:
             while 2 * scale <= cap and trial(2 * scale) < self.loss:
                 scale *= 2
             return scale
-        while scale > 1e-4:
+        while scale > SMALLEST_SCALE:
             scale /= 2
             if trial(scale) < self.loss:
                 return scale
         return 0.0
 
     # ---- the normal distribution, in one pass over the rows --------------------------
+    def _prepare_normal(self, n, n_val):
+        family, m = self.rows.target.family, self.settings.limits.max_leaves
+
+        def constant(y, weights, total):
+            # The passes leave out what does not depend on theta.
+            jacobian = weights @ y / total if family.log_axis else 0.0
+            return 0.5 * np.log(2 * np.pi) + jacobian
+
+        self.constant = constant(self.normal, self.rows.weights, self.total)
+        self.total_val = self.constant_val = 0.0
+        self.normal_val = np.empty(0)
+        if n_val:
+            weights = self.validation.weights
+            self.normal_val = self.validation.target.normal
+            self.total_val = weights.sum()
+            self.constant_val = constant(self.normal_val, weights, self.total_val)
+        self.precision, self.gradient = np.empty(n), np.empty((2, n))
+        self.since_refresh = 0
+        self._by, self._factor = np.empty((2, m)), np.empty(m)
+        self._refresh()
+
     def _refresh(self):
         """Compute what the passes keep up, from theta alone."""
-        loc, log_scale = self.theta
-        with np.errstate(over="ignore"):
-            self.precision = np.exp(-2 * log_scale)
-            r = loc - self.normal
-            self.gradient = np.array([r, 0.5 * (1 - r * r * self.precision)])
-        # The passes leave out what does not depend on theta.
-        constant = 0.5 * np.log(2 * np.pi) * np.ones(1)
-        if self.rows.target.family.log_axis:
-            constant = self.rows.weights @ self.normal / self.total + constant
-        self.constant = float(constant[0])
+        kernels.normal_refresh(
+            self.theta, self.normal, self.validation_theta, self.start, self.precision,
+            self.gradient, self.moved,
+        )  # fmt: skip
         self.since_refresh = 0
 
-    def _normal_tables(self, trees, step):
-        by = [-step * tree.values[0] for tree in trees]
-        return *self.leaves, *by, np.exp(-2 * by[1])
+    def _set_step(self, trees, step):
+        for k, tree in enumerate(trees):
+            values = tree.values[0]
+            np.multiply(values, -step, out=self._by[k, : len(values)])
+        kernels.set_factors(self._by[1], len(trees[1].values[0]), self._factor)
 
     def _normal_trial(self, trees, scale):
-        with np.errstate(over="ignore"):
-            tables = self._normal_tables(trees, scale)
         if (self.moved + scale * self._largest(trees) >= self.room).any():
             self._spread(trees)
             return self._trial(scale)
+        self._set_step(trees, scale)
         total = kernels.normal_trial(
-            self.theta, self.normal, self.precision, self.rows.weights, *tables
-        )
+            self.theta, self.normal, self.precision, self.rows.weights, self.leaves,
+            self._by, self._factor,
+        )  # fmt: skip
         return total / self.total + self.constant
 
     def _normal_step(self, trees, rate):
-        if (self.moved >= self.room).any():
-            self._spread(trees)
-            self.theta -= rate * self.values
-            self.loss = self.mean_score(self.theta)
-            return
-        tables = self._normal_tables(trees, rate)
+        self._set_step(trees, rate)
         total = kernels.normal_step(
-            self.theta, self.normal, self.precision, self.rows.weights, *tables,
-            self.gradient,
+            self.theta, self.normal, self.precision, self.rows.weights, self.leaves,
+            self._by, self._factor, self.gradient,
         )  # fmt: skip
         self.loss = total / self.total + self.constant
         self.since_refresh += 1
-        if self.since_refresh == 50:
+        if self.since_refresh >= REFRESH_AFTER:
             # Products of factors drift away from the exponential, slowly.
             self._refresh()
 
+    def _run_normal(self, seeds):
+        """Make iterations in a kernel; return how many, and why no more."""
+        settings, rows, grower = self.settings, self.rows, self.growers[0]
+        T, m = len(seeds), settings.limits.max_leaves
+        k = len(grower.out.tables)
+        out = Tree(
+            np.empty(2 * T * m, np.int32), *np.empty((4, 2 * T * m), np.uint8),
+            np.empty((2 * T * m if k else 0, 256), np.uint8), np.empty(2 * T * m),
+            np.empty(2 * T * m), np.empty(2 * T * m),
+        )  # fmt: skip
+        sizes, record = np.empty((T, 2), np.int64), np.empty((3, T))
+        n_val = self.validation_theta.shape[1]
+        if n_val:
+            columns_val = self.validation.columns
+            weights_val = self.validation.weights
+        else:
+            columns_val, weights_val = rows.columns[:, :0], rows.weights[:0]
+        numbers = np.array([
+            settings.learning_rate, settings.line_search, LARGEST_LEAF, LARGEST_STEP,
+            LARGEST_SCALE, SMALLEST_SCALE, self.total, self.constant, self.constant_val,
+            self.total_val, REFRESH_AFTER,
+        ], float)  # fmt: skip
+        state = np.array([self.loss, self.since_refresh], float)
+        done, why = normal_kernels.boost_normal(
+            rows.columns, settings.n_features, settings.subsample,
+            np.asarray(seeds, np.int64), self._features, *grower.work,
+            settings.constraints, *grower.rest, self.theta, self.normal, self.start,
+            self.precision, self.gradient, rows.weights, self.leaves,
+            np.empty((2, m)), np.empty(2, np.int64), self._by, self._factor,
+            np.empty(2), self.moved, self.room, numbers, state, columns_val,
+            self.validation_theta, self.normal_val, weights_val,
+            np.empty(n_val, np.uint8), *out, sizes, *record,
+        )  # fmt: skip
+        if done:
+            self.loss, self.since_refresh = float(state[0]), int(state[1])
+            self._bundle()
+            sizes = sizes[:done].ravel()
+            self._pieces.append(Ensemble.from_arrays(out, sizes, [0, 1] * done))
+            scales, losses, scores = record[:, :done].tolist()
+            self.scales += scales
+            self.losses += losses
+            if n_val:
+                self.curve += scores
+        return done, why
+
+    # ---- other leaves ----------------------------------------------------------------
     def _fisher(self, theta):
         target = self.rows.target
         metric = target.family.metric(theta, target.rule)
@@ -467,7 +478,7 @@ class Booster:
     def _alone(self, total, alone):
         """Return a power of 2, at most 1, for one parameter beside the others."""
         scale = 1.0
-        while scale > 1e-4:
+        while scale > SMALLEST_SCALE:
             if self.mean_score(self.theta - total - scale * alone) < self.loss:
                 return scale
             scale /= 2
@@ -476,8 +487,7 @@ class Booster:
     def _keep(self, trees, rate, scale):
         for k, tree in enumerate(trees):
             tree = tree._replace(values=-rate * tree.values)
-            self.trees.append(tree)
-            self.outputs.append(k)
+            self._loose.append(tree)
             if self.validation is None:
                 continue
             columns = self.validation.columns
@@ -490,6 +500,46 @@ class Booster:
             self.validation_theta[where] += tree.values[:, leaf]
         self.scales.append(scale)
         self.losses.append(self.loss)
+        if self.validation is not None:
+            self.curve.append(self._validation_score())
+
+    def _bundle(self):
+        """Join the trees that came one by one into arrays."""
+        if self._loose:
+            outputs = np.arange(len(self._loose)) % len(self.growers)
+            self._pieces.append(Ensemble(self._loose, outputs))
+            self._loose = []
+
+
+def chunk_size(n_rows):
+    """Return how many iterations to make between two looks at the clock."""
+    return max(1, min(CHUNK, CHUNK_ROWS // n_rows))
+
+
+def best_of(curve, patience, tol):
+    """Return the best length of a curve, and where patience ends, None if it does not.
+
+    Parameters
+    ----------
+    curve : sequence of float
+        Scores from before the first iteration on.
+    patience : int
+        How many iterations without a better score end it.
+    tol : float
+        What counts as better.
+
+    Returns
+    -------
+    best : int
+    end : int or None
+    """
+    best = 0
+    for i, score in enumerate(curve):
+        if score < curve[best] - tol:
+            best = i
+        if i - best >= patience:
+            return best, i
+    return best, None
 
 
 def boost(booster, seeds, *, patience=None, tol=0.0, on_iteration=None):
@@ -517,29 +567,27 @@ def boost(booster, seeds, *, patience=None, tol=0.0, on_iteration=None):
     status : str
         "complete", "early stopping", "no further improvement" or "callback".
     """
-    curve = []
-    if patience is not None:
-        curve.append(booster.validation_score())
-    best = 0
+    size = chunk_size(len(booster.rows.weights)) if on_iteration is None else 1
     status = "complete"
-    for seed in seeds:
-        end = None if on_iteration is None else on_iteration()
-        before = len(booster.losses)
-        going = booster.step(seed)
-        if patience is not None and len(booster.losses) > before:
-            curve.append(booster.validation_score())
-            if curve[-1] < curve[best] - tol:
-                best = len(curve) - 1
-        if end is not None and end(booster):
+    end = None
+    for first in range(0, len(seeds), size):
+        told = None if on_iteration is None else on_iteration()
+        going = booster.run(seeds[first : first + size])
+        if patience is not None:
+            _, end = best_of(booster.curve, patience, tol)
+        if told is not None and told(booster):
             status = "callback"
+            break
+        if end is not None:
+            status = "early stopping"
             break
         if not going:
             status = "no further improvement"
             break
-        if patience is not None and len(curve) - 1 - best >= patience:
-            status = "early stopping"
-            break
-    return (best if patience is not None else len(booster.losses)), curve, status
+    if patience is None:
+        return len(booster.losses), [], status
+    curve = booster.curve if end is None else booster.curve[: end + 1]
+    return best_of(curve, patience, tol)[0], curve, status
 
 
 def cross_validated_length(boosters, seeds, *, patience, tol, mapper=map):
@@ -564,21 +612,24 @@ def cross_validated_length(boosters, seeds, *, patience, tol, mapper=map):
     """
     shares = np.array([booster.validation.weights.sum() for booster in boosters])
     shares = shares / shares.sum()
-
-    def mean():
-        return float(shares @ [booster.validation_score() for booster in boosters])
-
-    curve, best = [mean()], 0
+    size = chunk_size(max(len(booster.rows.weights) for booster in boosters))
     going = [True] * len(boosters)
-    for seed in seeds:
+    for first in range(0, len(seeds), size):
 
-        def step(i, seed=seed, going=going):
-            return going[i] and boosters[i].step(seed)
+        def run(i, part=seeds[first : first + size], going=going):
+            return going[i] and boosters[i].run(part)
 
-        going = list(mapper(step, range(len(boosters))))
-        curve.append(mean())
-        if curve[-1] < curve[best] - tol:
-            best = len(curve) - 1
-        if len(curve) - 1 - best >= patience or not any(going):
+        going = list(mapper(run, range(len(boosters))))
+        # A fold that has nothing left to learn stays where it is.
+        length = max(len(booster.curve) for booster in boosters)
+        curves = [
+            booster.curve + booster.curve[-1:] * (length - len(booster.curve))
+            for booster in boosters
+        ]
+        curve = (shares @ curves).tolist()
+        best, end = best_of(curve, patience, tol)
+        if end is not None:
+            return best, curve[: end + 1]
+        if not any(going):
             break
     return best, curve

@@ -1,5 +1,8 @@
 """From tables and targets to rows to boost on."""
 
+from itertools import combinations
+from numbers import Integral
+
 import numpy as np
 
 #: Categories of a feature, and bins of a number.
@@ -94,6 +97,45 @@ def translate_categories(X, categories):
         values = [number.get(value, np.nan) for value in X.iloc[:, f].astype(object)]
         X.isetitem(f, np.array(values, float))
     return X
+
+
+def interaction_groups(given, n_features):
+    """Return which features may meet on a path: a mask for each set, none if all may.
+
+    Parameters
+    ----------
+    given : None, "pairwise", "no_interactions" or sequence of sets of int
+    n_features : int
+
+    Returns
+    -------
+    groups : ndarray of uint8 of shape (n_groups, n_features)
+    """
+    if given is None:
+        return np.empty((0, n_features), np.uint8)
+    if isinstance(given, str):
+        size = 2 if given == "pairwise" else 1
+        sets = list(combinations(range(n_features), min(size, n_features)))
+    else:
+        sets = [_checked_set(members, n_features) for members in given]
+        rest = set(range(n_features)).difference(*sets)
+        if rest:
+            sets.append(sorted(rest))
+    groups = np.zeros((len(sets), n_features), np.uint8)
+    for group, members in zip(groups, sets, strict=True):
+        group[list(members)] = 1
+    return groups
+
+
+def _checked_set(members, n_features):
+    if isinstance(members, (list, tuple, set)) and all(
+        isinstance(f, Integral) and 0 <= f < n_features for f in members
+    ):
+        return members
+    raise ValueError(
+        "interaction_cst must be 'pairwise', 'no_interactions' or sets of indices of "
+        f"features, from 0 to {n_features - 1}; got {members!r} among them."
+    )
 
 
 def merged(columns, keys, weights):

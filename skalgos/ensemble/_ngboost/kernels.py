@@ -143,49 +143,58 @@ def _reduction(total, weight, value, l2):
 
 
 @helper
-def _scan_plain(hist, n_bins, min_weight, C, B, best):
+def _scan_plain(hist, n_bins, min_weight, C, G, order, best):
     """As ``_scan_feature``, for one output and numbers, whole weights, no more.
 
-    C is work space for cumulative sums.
+    C and G are work space; order are the same bits as G, which as integers have the
+    order of the gains, and a largest one that is found several at a time.
     """
-    # Without a branch: half of the bins may be empty, in no order.
-    acc = np.int64(0)
-    used = np.int64(0)
+    total = np.int64(0)
     for b in range(n_bins):
-        h = hist[b]
-        acc += h
-        C[used] = acc
-        B[used] = b
-        used += np.int64(h != 0)
+        total += hist[b]
+        C[b] = total
     missing = hist[MISSING]
-    total = acc + missing
+    total += missing
     s = np.float64(total >> 24)
     n = np.float64(total & 16777215)
     # Missing to the right, then, if there are any, to the left.
     sides = 1 if missing == 0 else 2
-    start_gain = best[0] * n
-    top = start_gain
+    top = order[n_bins]
+    found = False
     for side in range(sides):
         shift = missing if side == 1 else np.int64(0)
-        # With missing values there is a split of them from all others.
-        stop = used if side == 0 and sides == 2 else used - 1
-        for j in range(stop):
-            left = C[j] + shift
+        # No branch, so that the compiler takes several bins at once. Empty bins have
+        # the gain of the last one that is not.
+        for b in range(n_bins):
+            left = C[b] + shift
             sl = np.float64(left >> 24)
             nl = np.float64(left & 16777215)
             nr = n - nl
             # Exactly zero where the gradient is constant.
             cross = sl * n - nl * s
-            if cross * cross > top * (nl * nr) and min(nl, nr) >= min_weight:
-                top = cross * cross / (nl * nr)
-                best[1] = B[j]
-                # A value missing in prediction alone goes with the larger child.
-                best[2] = side if sides == 2 else np.float64(nl > nr)
-                best[3] = B[j + 1] if j + 1 < used else B[j]
-                best[4] = sl
-                best[5] = nl
-    best[0] = top / n
-    return top > start_gain
+            gain = cross * cross / (nl * nr * n)
+            G[b] = gain if (nl >= min_weight) & (nr >= min_weight) else 0.0
+        highest = np.int64(0)
+        for b in range(n_bins):
+            highest = max(highest, order[b])
+        if highest > top:
+            top = highest
+            found = True
+            b = 0
+            while order[b] != highest:
+                b += 1
+            left = C[b] + shift
+            best[0] = G[b]
+            best[1] = b
+            best[4] = np.float64(left >> 24)
+            best[5] = np.float64(left & 16777215)
+            # A value missing in prediction alone goes with the larger child.
+            best[2] = side if sides == 2 else np.float64(2.0 * best[5] > n)
+            follow = b + 1
+            while follow < n_bins and hist[follow] == 0:
+                follow += 1
+            best[3] = follow if follow < n_bins else b
+    return found
 
 
 @helper
@@ -345,6 +354,8 @@ def grow(
     bin_low,
     bin_high,
     constraints,
+    groups,
+    alive,
     settings,
     importance,
     scales,
@@ -381,11 +392,13 @@ def grow(
     rows : the rows to grow on; they are permuted. scratch: as many
     n_bins, bin_low, bin_high : by feature, and the range of the values in each bin
     constraints : by feature, 1 if the tree must rise with it, -1 if it must fall
+    groups : (n_groups, n_features) which features may meet on a path; alive: work
     settings : max_leaves, max_depth, and smallest weight of a leaf, l2, both in units
         of quantised weights, and that unit
     importance : (P,) what the gain of each output counts; it is changed
     scales : (P,) the units of gradients are written here
-    hist, heavy_hist, S, N, C, B, node_float, node_int, tables, bounds, children : work
+    hist, heavy_hist, S, N, C, B, node_float, node_int, tables, bounds, children : work;
+        B are the bits of S[0]
     feature_out, ... : the splits; the gain of each beside them
     gradient, weights : (P, n) and (n,)
     cover_out : (max_leaves,) the weight of each leaf
@@ -409,7 +422,6 @@ def grow(
         # One output alone is compared with itself: in its quantised unit.
         importance[p] = importance[p] / scales[p] ** 2 if P > 1 else 1.0
     gain_unit = 1.0 if P > 1 else 1.0 / scales[0] ** 2
-    n_features = features.shape[0]
     n_nodes = 1
     node_int[0, 0] = 0
     node_int[0, 1] = rows.shape[0]
@@ -425,9 +437,11 @@ def grow(
         _clear(heavy_hist[0])
         _add_rows(columns, features, heavy, rows, 0, rows.shape[0], heavy_hist[0])
     children[0, 0] = -1
+    for g in range(groups.shape[0]):
+        alive[0, g] = 1
     _scan_node(
-        hist, heavy_hist, 0, 0, features, n_features, n_bins, whole, is_category,
-        constraints, min_weight, l2, importance, bounds, S, N, C, B, node_float,
+        hist, heavy_hist, 0, 0, features, n_bins, whole, is_category, constraints,
+        groups, alive, min_weight, l2, importance, bounds, S, N, C, B, node_float,
         node_int, tables,
     )  # fmt: skip
     n_leaves = 1
@@ -492,6 +506,8 @@ def grow(
             for p in range(P):
                 bounds[child, p, 0] = bounds[node, p, 0]
                 bounds[child, p, 1] = bounds[node, p, 1]
+            for g in range(groups.shape[0]):
+                alive[child, g] = alive[node, g] & groups[g, f]
         node_int[a, 0] = start
         node_int[a, 1] = left
         node_int[b, 0] = left
@@ -537,8 +553,8 @@ def grow(
             _subtract(heavy_hist[slot], heavy_hist[fresh])
         for child in (a, b):
             _scan_node(
-                hist, heavy_hist, child, node_int[child, 3], features, n_features,
-                n_bins, whole, is_category, constraints, min_weight, l2, importance,
+                hist, heavy_hist, child, node_int[child, 3], features, n_bins, whole,
+                is_category, constraints, groups, alive, min_weight, l2, importance,
                 bounds, S, N, C, B, node_float, node_int, tables,
             )  # fmt: skip
     _number_leaves(n_nodes, node_int, children)
@@ -574,7 +590,11 @@ def grow(
             for k in range(node_int[node, 0], node_int[node, 1]):
                 i = np.uint64(rows[k])
                 total += weights[i] * row[i]
-            value_out[p, leaf] = total / mass
+            # Bounds of monotonic constraints are in units of quantised sums.
+            unit = weight_scale / scales[p]
+            low = bounds[node, p, 0] * unit
+            high = bounds[node, p, 1] * unit
+            value_out[p, leaf] = _clamp(total / mass, low, high)
     return n_leaves
 
 
@@ -611,25 +631,40 @@ def _node_sums(hist, heavy_hist, f, n_bins, whole):
 
 
 @helper
+def _may_interact(groups, alive, f):
+    """Return whether a feature is in a group that no split above has left."""
+    for g in range(groups.shape[0]):
+        if alive[g] and groups[g, f]:
+            return True
+    return groups.shape[0] == 0
+
+
+@helper
 def _scan_node(
-    hist, heavy_hist, node, slot, features, n_features, n_bins, whole, is_category,
-    constraints, min_weight, l2, importance, bounds, S, N, C, B, node_float, node_int,
-    tables,
+    hist, heavy_hist, node, slot, features, n_bins, whole, is_category, constraints,
+    groups, alive, min_weight, l2, importance, bounds, S, N, C, B, node_float,
+    node_int, tables,
 ):  # fmt: skip
     """Find the best split of a node and note it in the node tables."""
     best = node_float[node]
     best[0] = 0.0
     plain = whole and hist.shape[1] == 1 and bounds[node, 0, 0] == -bounds[node, 0, 1]
-    for j in range(n_features):
+    for j in range(features.shape[0]):
         f = features[j]
+        if not _may_interact(groups, alive[node], f):
+            continue
         free = not is_category[f] and constraints[f] == 0 and l2 == 0.0
         if plain and free:
-            found = _scan_plain(hist[slot, 0, f], n_bins[f], min_weight, C, B, best)
+            # The gain to beat stands behind the gains of the bins.
+            S[0, n_bins[f]] = best[0]
+            found = _scan_plain(
+                hist[slot, 0, f], n_bins[f], min_weight, C, S[0], B, best
+            )
         else:
             found = _scan_feature(
                 hist[slot], heavy_hist[slot], f, n_bins[f], whole, is_category[f],
                 constraints[f], min_weight, l2, importance, bounds[node, :, 0],
-                bounds[node, :, 1], S, N, B, best,
+                bounds[node, :, 1], S, N, C, best,
             )  # fmt: skip
         if found:
             node_int[node, 4] = f
@@ -640,7 +675,7 @@ def _scan_node(
                 for c in range(256):
                     tables[node, c] = 0
                 for k in range(np.int64(best[1]) + 1):
-                    tables[node, B[k]] = 1
+                    tables[node, C[k]] = 1
                 tables[node, MISSING] = best[2] > 0
 
 
@@ -739,45 +774,179 @@ def spread_values(leaf, values, out):
             row[i] = value[leaf[i]]
 
 
-# ---- the normal distribution ---------------------------------------------------------
-@kernel(reassociate=True)
-def normal_trial(theta, y, precision, weights, leaf_0, leaf_1, by_0, by_1, factor):
-    """Return the sum of log scores after a step, up to a constant.
+# ---- draws ---------------------------------------------------------------------------
+@helper
+def _mixed(x):
+    """Return 64 bits that look random, and differ for different x (SplitMix64)."""
+    x += np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
-    by_0 and by_1 are what the leaves add to the location and the log scale, factor is
-    exp(-2 by_1), so that there is no exponential for each row.
+
+@kernel
+def draw_rows(seed, share, rows):
+    """Write the numbers of the rows drawn, each with probability share; all if none.
+
+    Returns how many they are.
     """
+    n = rows.shape[0]
+    if share < 1.0:
+        start = _mixed(np.uint64(seed))
+        limit = np.uint64(share * 9007199254740992.0)
+        count = 0
+        for i in range(n):
+            rows[count] = i
+            count += np.int64(_mixed(start + np.uint64(i)) >> np.uint64(11) < limit)
+        if count > 0:
+            return count
+    for i in range(n):
+        rows[i] = i
+    return n
+
+
+@kernel
+def draw_features(seed, tree, features, n_drawn):
+    """Order features so that the first n_drawn are a random choice, ascending."""
+    d = features.shape[0]
+    for f in range(d):
+        features[f] = f
+    if n_drawn == d:
+        return
+    start = _mixed(_mixed(np.uint64(seed)) ^ np.uint64(tree + 1))
+    for j in range(n_drawn):
+        other = j + np.int64(_mixed(start + np.uint64(j)) % np.uint64(d - j))
+        f = features[other]
+        features[other] = features[j]
+        k = j - 1
+        while k >= 0 and features[k] > f:
+            features[k + 1] = features[k]
+            k -= 1
+        features[k + 1] = f
+
+
+# ---- the normal distribution ---------------------------------------------------------
+# Sums go into four parts in an order that is written out: whichever kernel a loop is
+# compiled into, the result is the same to the last bit.
+@helper
+def _go_far(theta, start, moved):
+    for k in range(2):
+        far = moved[k]
+        for i in range(theta.shape[1]):
+            far = max(far, abs(theta[k, i] - start[k]))
+        moved[k] = far
+
+
+@kernel
+def normal_refresh(theta, y, theta_val, start, precision, gradient, moved):
+    """Write 1 / scale^2, the natural gradient, and how far theta came from its start.
+
+    The validation rows count for the latter.
+    """
+    for i in range(y.shape[0]):
+        p = np.exp(-2.0 * theta[1, i])
+        r = theta[0, i] - y[i]
+        precision[i] = p
+        gradient[0, i] = r
+        gradient[1, i] = 0.5 * (1.0 - r * r * p)
+    moved[0] = 0.0
+    moved[1] = 0.0
+    _go_far(theta, start, moved)
+    _go_far(theta_val, start, moved)
+
+
+@kernel
+def set_factors(by, n_leaves, factor):
+    """Write the factors of 1 / scale^2 where by is added to the log scale."""
+    for j in range(n_leaves):
+        factor[j] = np.exp(-2.0 * by[j])
+
+
+@kernel
+def normal_score(theta, y, weights):
+    """Return the weighted sum of log scores, up to a constant."""
     total = 0.0
     for i in range(y.shape[0]):
-        a = leaf_0[i]
-        b = leaf_1[i]
-        r = theta[0, i] + by_0[a] - y[i]
-        q = r * r * (precision[i] * factor[b])
-        total += weights[i] * (theta[1, i] + by_1[b] + 0.5 * q)
+        r = theta[0, i] - y[i]
+        total += weights[i] * (theta[1, i] + 0.5 * (r * r * np.exp(-2.0 * theta[1, i])))
     return total
 
 
-@kernel(reassociate=True)
-def normal_step(
-    theta, y, precision, weights, leaf_0, leaf_1, by_0, by_1, factor, gradient
-):
+@helper
+def _normal_term(theta, y, precision, weights, leaf, by, factor, i):
+    b = leaf[1, i]
+    r = theta[0, i] + by[0, leaf[0, i]] - y[i]
+    q = r * r * (precision[i] * factor[b])
+    return weights[i] * (theta[1, i] + by[1, b] + 0.5 * q)
+
+
+@kernel
+def normal_trial(theta, y, precision, weights, leaf, by, factor):
+    """Return the sum of log scores after a step, up to a constant.
+
+    by is what the leaves add to the location and the log scale, factor is
+    exp(-2 by[1]), so that there is no exponential for each row.
+    """
+    n = y.shape[0]
+    t0 = 0.0
+    t1 = 0.0
+    t2 = 0.0
+    t3 = 0.0
+    i = 0
+    while i + 3 < n:
+        t0 += _normal_term(theta, y, precision, weights, leaf, by, factor, i)
+        t1 += _normal_term(theta, y, precision, weights, leaf, by, factor, i + 1)
+        t2 += _normal_term(theta, y, precision, weights, leaf, by, factor, i + 2)
+        t3 += _normal_term(theta, y, precision, weights, leaf, by, factor, i + 3)
+        i += 4
+    while i < n:
+        t0 += _normal_term(theta, y, precision, weights, leaf, by, factor, i)
+        i += 1
+    return (t0 + t1) + (t2 + t3)
+
+
+@helper
+def _normal_move(theta, y, precision, weights, leaf, by, factor, gradient, i):
+    a = leaf[0, i]
+    b = leaf[1, i]
+    loc = theta[0, i] + by[0, a]
+    log_scale = theta[1, i] + by[1, b]
+    p = precision[i] * factor[b]
+    r = loc - y[i]
+    q = r * r * p
+    theta[0, i] = loc
+    theta[1, i] = log_scale
+    precision[i] = p
+    gradient[0, i] = r
+    gradient[1, i] = 0.5 * (1.0 - q)
+    return weights[i] * (log_scale + 0.5 * q)
+
+
+@kernel
+def normal_step(theta, y, precision, weights, leaf, by, factor, gradient):
     """Make a step, write the natural gradient, and return what ``normal_trial`` does.
 
     precision is 1 / scale^2 of each row, and is kept up.
     """
-    total = 0.0
-    for i in range(y.shape[0]):
-        a = leaf_0[i]
-        b = leaf_1[i]
-        loc = theta[0, i] + by_0[a]
-        log_scale = theta[1, i] + by_1[b]
-        p = precision[i] * factor[b]
-        r = loc - y[i]
-        q = r * r * p
-        theta[0, i] = loc
-        theta[1, i] = log_scale
-        precision[i] = p
-        gradient[0, i] = r
-        gradient[1, i] = 0.5 * (1.0 - q)
-        total += weights[i] * (log_scale + 0.5 * q)
-    return total
+    n = y.shape[0]
+    t0 = 0.0
+    t1 = 0.0
+    t2 = 0.0
+    t3 = 0.0
+    i = 0
+    while i + 3 < n:
+        t0 += _normal_move(theta, y, precision, weights, leaf, by, factor, gradient, i)
+        t1 += _normal_move(
+            theta, y, precision, weights, leaf, by, factor, gradient, i + 1
+        )
+        t2 += _normal_move(
+            theta, y, precision, weights, leaf, by, factor, gradient, i + 2
+        )
+        t3 += _normal_move(
+            theta, y, precision, weights, leaf, by, factor, gradient, i + 3
+        )
+        i += 4
+    while i < n:
+        t0 += _normal_move(theta, y, precision, weights, leaf, by, factor, gradient, i)
+        i += 1
+    return (t0 + t1) + (t2 + t3)

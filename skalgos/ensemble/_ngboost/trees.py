@@ -140,10 +140,13 @@ class Grower:
     limits : Limits
     n_outputs : int
         How many values a leaf has.
+    groups : ndarray of uint8 of shape (n_groups, n_features), default=None
+        Features that may meet on a path from the root; None or no groups: all may.
     """
 
-    def __init__(self, columns, bins, weights, limits, n_outputs=1):
+    def __init__(self, columns, bins, weights, limits, n_outputs=1, groups=None):
         d, n = columns.shape
+        groups = np.empty((0, d), np.uint8) if groups is None else groups
         m, P = limits.max_leaves, n_outputs
         self.columns, self.bins = columns, bins
         self.weights, self.limits = weights, limits
@@ -152,24 +155,10 @@ class Grower:
         self.whole = bool(total < 2**24 and (weights == np.floor(weights)).all())
         self.total = total
         self.weight_scale = 1.0 if self.whole else 2.0**50 / total
-        self.packed = np.empty((P, n), np.int64)
-        self.heavy = np.empty(0 if self.whole else n, np.int64)
-        self.rows = np.empty(n, np.int32)
-        self.scratch = np.empty(n, np.int32)
-        self.hist = np.empty((m, P, d, 256), np.int64)
-        self.heavy_hist = np.empty((m, 0 if self.whole else d, 256), np.int64)
-        self.sums = np.empty((2, P, 256))
-        self.order = np.empty((2, 257), np.int64)
-        self.node_float = np.empty((2 * m, 6))
-        self.node_int = np.empty((2 * m, 9), np.int64)
-        self.tables = np.zeros((2 * m if bins.is_category.any() else 0, 256), np.uint8)
-        self.bounds = np.empty((2 * m, P, 2))
-        self.children = np.empty((2 * m, 2), np.int64)
-        self.leaf = np.empty(n, np.uint8)
         unit = self.weight_scale
         # Sums must fit into 38 bits beside a weight, or 62 without.
         cap = min(2.0**30, 2.0**37 / total) if self.whole else 2.0**61 / total
-        self.settings = np.array(
+        settings = np.array(
             [
                 m,
                 limits.max_depth,
@@ -179,12 +168,29 @@ class Grower:
                 cap,
             ]
         )
-        self.importance, self.scales = np.empty(P), np.empty(P)
-        self.unconstrained = np.zeros(d, np.int64)
-        self.everything = np.arange(d)
+        heavy_d = 0 if self.whole else d
+        self.rows, self.leaf = np.empty(n, np.int32), np.empty(n, np.uint8)
+        self.importance = np.empty(P)
+        self.unconstrained, self.everything = np.zeros(d, np.int64), np.arange(d)
+        sums = np.empty((2, P, 256))
+        tables = 2 * m if bins.is_category.any() else 0
+        # The work space of the kernel, in its order: before and after the constraints.
+        self.work = (
+            np.empty((P, n), np.int64), np.empty(0 if self.whole else n, np.int64),
+            self.whole, self.rows, np.empty(n, np.int32), bins.n_bins,
+            bins.is_category, bins.low, bins.high,
+        )  # fmt: skip
+        self.rest = (
+            groups, np.empty((2 * m, len(groups)), np.uint8), settings, self.importance,
+            np.empty(P), np.empty((m, P, d, 256), np.int64),
+            np.empty((m, heavy_d, 256), np.int64), *sums, np.empty(257, np.int64),
+            sums[0, 0].view(np.int64), np.empty((2 * m, 6)),
+            np.empty((2 * m, 9), np.int64), np.zeros((tables, 256), np.uint8),
+            np.empty((2 * m, P, 2)), np.empty((2 * m, 2), np.int64),
+        )  # fmt: skip
         self.out = Tree(
             np.empty(m, np.int32), *np.empty((4, m), np.uint8),
-            np.zeros((m if len(self.tables) else 0, 256), np.uint8), np.empty(m),
+            np.zeros((m if tables else 0, 256), np.uint8), np.empty(m),
             np.empty(m), np.empty((P, m)),
         )  # fmt: skip
 
@@ -207,21 +213,18 @@ class Grower:
         -------
         tree : Tree
         """
-        bins, out = self.bins, self.out
+        out = self.out
         if features is None:
             features = self.everything
         if constraints is None:
             constraints = self.unconstrained
         self.importance[:] = 1.0 if importance is None else importance
-        in_use = self.rows[: len(rows)]
+        packed, heavy, whole, in_use, *table = self.work
+        in_use = in_use[: len(rows)]
         in_use[:] = rows
         n_leaves = kernels.grow(
-            self.columns, features, self.packed, self.heavy, self.whole, in_use,
-            self.scratch, bins.n_bins, bins.is_category, bins.low, bins.high,
-            constraints, self.settings, self.importance, self.scales, self.hist,
-            self.heavy_hist, self.sums[0], self.sums[1], *self.order, self.node_float,
-            self.node_int, self.tables, self.bounds, self.children, *out[:-2], gradient,
-            self.weights, *out[-2:],
+            self.columns, features, packed, heavy, whole, in_use, *table, constraints,
+            *self.rest, *out[:-2], gradient, self.weights, *out[-2:],
         )  # fmt: skip
         *splits, cover, values = out
         k = n_leaves - 1
@@ -231,8 +234,6 @@ class Grower:
             values[:, :n_leaves].copy(),
         )
         self.find(tree)
-        if constraints.any():
-            self._clip(tree.values[0])
         return tree
 
     def find(self, tree):
@@ -242,16 +243,6 @@ class Grower:
             tree.tables, len(tree.feature), self.leaf,
         )  # fmt: skip
         return self.leaf
-
-    def _clip(self, values):
-        """Clip leaf values to the bounds of monotonic constraints, in place."""
-        n_nodes = 2 * len(values) - 1
-        is_leaf = self.children[:n_nodes, 0] < 0
-        number = self.node_int[:n_nodes, 8][is_leaf]
-        # The bounds are in units of quantised gradient per quantised weight.
-        unit = self.weight_scale / self.scales[0]
-        low, high = self.bounds[:n_nodes, 0][is_leaf].T * unit
-        values[number] = np.clip(values[number], low, high)
 
 
 class Ensemble:
@@ -286,28 +277,63 @@ class Ensemble:
         self.gain = join("gain", float)
         self.cover = join("cover", float)
         self.values = join("values", float, axis=1, shape=(P, 0))
-        n_splits = np.array([len(tree.feature) for tree in trees], np.int64)
-        self.splits_at = np.r_[0, np.cumsum(n_splits)]
-        self.leaves_at = np.r_[0, np.cumsum(n_splits + 1)]
+        self._index([len(tree.cover) for tree in trees], outputs)
+
+    def _index(self, n_leaves, outputs):
+        n_leaves = np.asarray(n_leaves, np.int64)
+        self.leaves_at = np.r_[0, np.cumsum(n_leaves)]
+        self.splits_at = np.r_[0, np.cumsum(n_leaves - 1)]
         self.output = np.array(outputs, np.int64)
 
     def __len__(self):
         return len(self.output)
 
-    def extended(self, other):
-        """Return these trees with those of another after them."""
+    @classmethod
+    def from_arrays(cls, tree, n_leaves, outputs):
+        """Return trees that lie one after the other in the arrays of one.
+
+        Parameters
+        ----------
+        tree : Tree
+            Of which the beginnings are in use; ``values`` has one dimension.
+        n_leaves : sequence of int
+            Of each tree.
+        outputs : sequence of int
+        """
+        out = cls([], [])
+        out._index(n_leaves, outputs)
+        n_splits, total = out.splits_at[-1], out.leaves_at[-1]
+        for name, part in tree._asdict().items():
+            length = total if name in ("cover", "values") else n_splits
+            setattr(out, name, part[:length].copy())
+        out.values = out.values[None]
+        return out
+
+    @classmethod
+    def joined(cls, parts):
+        """Return all trees of some ensembles, in order."""
+        parts = [part for part in parts if len(part)]
+        if not parts:
+            return cls([], [])
+        out = cls([], [])
+        for name in vars(out):
+            arrays = [getattr(part, name) for part in parts]
+            if not name.endswith("_at"):
+                out.__dict__[name] = np.concatenate(arrays, axis=int(name == "values"))
+        n_leaves = [np.diff(part.leaves_at) for part in parts]
+        out._index(np.concatenate(n_leaves), out.output)
+        return out
+
+    def head(self, n_trees):
+        """Return the first trees."""
         out = Ensemble([], [])
-        for name, mine in vars(self).items():
-            theirs = getattr(other, name)
-            if name.endswith("_at"):
-                joined = np.r_[mine, theirs[1:] + mine[-1]]
-            elif len(mine) == 0 or (name == "values" and mine.shape[1] == 0):
-                joined = theirs
-            elif len(theirs) == 0 or (name == "values" and theirs.shape[1] == 0):
-                joined = mine
-            else:
-                joined = np.concatenate([mine, theirs], axis=int(name == "values"))
-            setattr(out, name, joined)
+        out._index(np.diff(self.leaves_at)[:n_trees], self.output[:n_trees])
+        n_splits, total = out.splits_at[-1], out.leaves_at[-1]
+        for name, part in vars(self).items():
+            if name in ("cover", "values"):
+                setattr(out, name, part[..., :total].copy())
+            elif name not in ("leaves_at", "splits_at", "output"):
+                setattr(out, name, part[:n_splits].copy())
         return out
 
     def add(self, columns, theta, trees, k=None):
