@@ -87,16 +87,14 @@ VARIANTS = {
         {"n_components": 2, "early_stopping": True, "alpha_scaling": 1},
     ],
     "NGBoostClassifier": [
-        {"n_estimators": 40, "early_stopping": False, "min_samples_leaf": 1},
-        {"n_estimators": 40, "early_stopping": False, "scoring_rule": "brier"},
+        {"n_estimators": 20, "early_stopping": False, "scoring_rule": "brier"},
     ],
     "NGBoostRegressor": [
-        {"n_estimators": 40, "early_stopping": False, "n_jobs": 2},
-        {"n_estimators": 40, "early_stopping": False, "distribution": "gamma"},
-        {"n_estimators": 40, "early_stopping": False, "tree_structure": "shared"},
+        {"n_estimators": 20, "early_stopping": False, "distribution": "gamma"},
+        {"n_estimators": 20, "early_stopping": False, "tree_structure": "shared"},
     ],
     "NGBoostSurvivalRegressor": [
-        {"n_estimators": 40, "early_stopping": False, "distribution": "weibull"},
+        {"n_estimators": 20, "early_stopping": False, "distribution": "weibull"},
     ],
     "RVC": [{"kernel": "poly", "class_weight": "balanced", "n_jobs": 2}],
     "RVR": [{"kernel": "laplacian", "fit_intercept": False}, {"noise_variance": 0.1}],
@@ -117,6 +115,8 @@ VARIANTS = {
 # Where the defaults take seconds for each fit: what is checked in their place.
 INSTEAD = {
     "CheckeredClassifierCV": {"n_hyperplanes": (1, 2), "Cs": (1.0, 10.0), "cv": 3},
+    "NGBoostClassifier": {"n_estimators": 30, "n_folds": 2},
+    "NGBoostSurvivalRegressor": {"n_estimators": 30, "n_folds": 2},
 }
 
 # scikit-learn's clustering checks hand a pairwise estimator a table of features, which

@@ -221,25 +221,25 @@ class LocationScale(Distribution):
             return self._start(y, w)
         return super().fit_marginal(y, w, rule)
 
-    def fit_marginal_censored(self, lower, upper, w, rule="log"):
-        """Return theta that minimises the mean score of values in (lower, upper].
 
-        Parameters
-        ----------
-        lower, upper : ndarray of shape (n_samples,)
-            Equal where the value is known.
-        w : ndarray of shape (n_samples,)
-        rule : {"log", "crps"}, default="log"
+def fit_censored(family, lower, upper, w, rule="log", entry=None):
+    """Return theta that minimises the mean score of values in (lower, upper].
 
-        Returns
-        -------
-        theta : ndarray of shape (K,)
-        """
-        return fit_censored(self, lower, upper, w, rule)
+    Parameters
+    ----------
+    family : Distribution
+        With ``censored_score``.
+    lower, upper : ndarray of shape (n_samples,)
+        Equal where the value is known.
+    w : ndarray of shape (n_samples,)
+    rule : {"log", "crps"}, default="log"
+    entry : ndarray of shape (n_samples,), default=None
+        From which value on a row was observed at all.
 
-
-def fit_censored(family, lower, upper, w, rule):
-    """Fit the marginal distribution to exact and censored values."""
+    Returns
+    -------
+    theta : ndarray of shape (K,)
+    """
     exact = lower == upper
     low = np.where(np.isfinite(lower), lower, -np.inf)
     # Somewhere to start from: the known end, or the middle, of each interval.
@@ -254,33 +254,50 @@ def fit_censored(family, lower, upper, w, rule):
     theta = family._start(guess[usable], w[usable])
     if guess[usable].min() == guess[usable].max():
         return theta
+    rows = lower, upper, exact, rule, entry
     return minimise_marginal(
         family,
         theta,
-        lambda theta: mixed_score(family, theta, lower, upper, exact, rule),
-        lambda theta: mixed_gradient(family, theta, lower, upper, exact, rule),
+        lambda theta: mixed_score(family, theta, *rows),
+        lambda theta: mixed_gradient(family, theta, *rows),
         w,
         rule,
     )
 
 
-def mixed_score(family, theta, lower, upper, exact, rule):
-    """Return the scores of rows of which some are exact and some are censored."""
-    out = np.empty(theta.shape[1])
-    out[exact] = family.score(theta[:, exact], lower[exact], rule)
-    rest = ~exact
-    out[rest] = family.censored_score(theta[:, rest], lower[rest], upper[rest], rule)
+def mixed_score(family, theta, lower, upper, exact, rule, entry=None):
+    """Return the scores of rows of which some are exact and some are censored.
+
+    With ``entry`` they are those of the distribution beyond it, which divides
+    densities by the probability there.
+    """
+    if exact.all():
+        out = family.score(theta, lower, rule)
+    else:
+        out = np.empty(theta.shape[1])
+        out[exact] = family.score(theta[:, exact], lower[exact], rule)
+        rest = ~exact
+        out[rest] = family.censored_score(
+            theta[:, rest], lower[rest], upper[rest], rule
+        )
+    if entry is not None:
+        out = out - family.censored_score(theta, entry, np.full_like(entry, np.inf))
     return out
 
 
-def mixed_gradient(family, theta, lower, upper, exact, rule):
+def mixed_gradient(family, theta, lower, upper, exact, rule, entry=None):
     """Return the derivatives of ``mixed_score`` by theta."""
-    out = np.empty_like(theta)
-    out[:, exact] = family.gradient(theta[:, exact], lower[exact], rule)
-    rest = ~exact
-    out[:, rest] = family.censored_gradient(
-        theta[:, rest], lower[rest], upper[rest], rule
-    )
+    if exact.all():
+        out = family.gradient(theta, lower, rule)
+    else:
+        out = np.empty_like(theta)
+        out[:, exact] = family.gradient(theta[:, exact], lower[exact], rule)
+        rest = ~exact
+        out[:, rest] = family.censored_gradient(
+            theta[:, rest], lower[rest], upper[rest], rule
+        )
+    if entry is not None:
+        out = out - family.censored_gradient(theta, entry, np.full_like(entry, np.inf))
     return out
 
 

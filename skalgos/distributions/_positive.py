@@ -7,7 +7,6 @@ from scipy import special, stats
 from scipy.interpolate import CubicSpline
 
 from skalgos.distributions._base import Distribution, five_point
-from skalgos.distributions._location_scale import fit_censored
 
 SQRT_PI = np.sqrt(np.pi)
 
@@ -99,10 +98,6 @@ class Exponential(Positive):
         width = np.where(np.isfinite(b), gap, 1.0)
         open_ended = np.where(np.isfinite(b), width / np.expm1(width), 0.0)
         return (open_ended - a)[None]
-
-    def fit_marginal_censored(self, lower, upper, w, rule="log"):
-        """Return theta that minimises the mean score of values in (lower, upper]."""
-        return fit_censored(self, lower, upper, w, rule)
 
     def _start(self, y, w):
         return np.log([max(w @ y / w.sum(), 1e-300)])

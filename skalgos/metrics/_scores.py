@@ -256,7 +256,7 @@ def concordance_index(y_true, predicted, *, sample_weight=None):
     """
     from skalgos.ensemble._ngboost.data import survival_bounds
 
-    lower, upper = survival_bounds(y_true)
+    lower, upper, entry = survival_bounds(y_true)
     predicted = check_array(
         predicted, dtype=np.float64, ensure_2d=False, input_name="predicted"
     )
@@ -269,6 +269,9 @@ def concordance_index(y_true, predicted, *, sample_weight=None):
         # Row i comes before j if it surely ends before j does.
         first = upper[rows, None] < lower
         first |= (upper[rows, None] == lower) & exact[rows, None] & ~exact
+        if entry is not None:
+            # Before its entry j could not have been seen to last longer.
+            first &= entry < upper[rows, None]
         pair = first * weights[rows, None] * weights
         gap = predicted - predicted[rows, None]
         known += pair.sum()

@@ -62,6 +62,11 @@ def crps_metric(family, theta, log_axis=False):
     if family.discrete:
         x = support(frozen)
         dx = np.ones_like(x)
+    elif hasattr(family, "base"):
+        # A lump at zero and a density: where the density is, and up to there.
+        x, dx, _ = nodes(family.base.to_scipy(theta[:-1, None]))
+        z, weights = np.polynomial.legendre.leggauss(20)
+        x, dx = np.r_[x[0] * (z + 1) / 2, x], np.r_[x[0] * weights / 2, dx]
     else:
         x, dx, _ = nodes(frozen)
     if log_axis:

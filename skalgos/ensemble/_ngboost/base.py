@@ -154,13 +154,15 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
                 rows, bins, settings, start, bounds, validation, past, mapper
             )
 
+        # Differences of log scores do not depend on the unit of y, others do.
+        tolerance = {"tol": self.tol, "relative": self.scoring_rule != "log"}
         mode = self._mode(len(weights), validation, partial)
         patience, curve = None, []
         threads = n_threads(self.n_jobs)
         with chunk_map(threads) as mapper:
             if mode == "cv":
                 n_iter, curve = self._cross_validate(
-                    boosting, booster, rows, seeds, fold_seed, mapper
+                    boosting, booster, rows, seeds, fold_seed, mapper, tolerance
                 )
                 seeds = seeds[:n_iter]
             elif mode == "holdout":
@@ -196,7 +198,7 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
                 model,
                 seeds,
                 patience=patience,
-                tol=self.tol,
+                **tolerance,
                 on_iteration=on_iteration if whole.heard else None,
             )
             whole.end()
@@ -227,7 +229,7 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
     def _strata(self, target):
         return None
 
-    def _cross_validate(self, boosting, booster, rows, seeds, seed, mapper):
+    def _cross_validate(self, boosting, booster, rows, seeds, seed, mapper, tolerance):
         rng = np.random.RandomState(seed)
         fold = data.folds(
             len(rows.weights), self.n_folds, rng, self._strata(rows.target)
@@ -240,7 +242,11 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
             for i in range(self.n_folds)
         ]
         return boosting.cross_validated_length(
-            boosters, seeds, patience=self.n_iter_no_change, tol=self.tol, mapper=mapper
+            boosters,
+            seeds,
+            patience=self.n_iter_no_change,
+            mapper=mapper,
+            **tolerance,
         )
 
     def _hold_out(self, rows, seed):

@@ -516,7 +516,7 @@ def chunk_size(n_rows):
     return max(1, min(CHUNK, CHUNK_ROWS // n_rows))
 
 
-def best_of(curve, patience, tol):
+def best_of(curve, patience, tol, relative):
     """Return the best length of a curve, and where patience ends, None if it does not.
 
     Parameters
@@ -527,6 +527,8 @@ def best_of(curve, patience, tol):
         How many iterations without a better score end it.
     tol : float
         What counts as better.
+    relative : bool
+        Whether it is a share of the first score.
 
     Returns
     -------
@@ -534,15 +536,16 @@ def best_of(curve, patience, tol):
     end : int or None
     """
     best = 0
+    margin = tol * curve[0] if relative else tol
     for i, score in enumerate(curve):
-        if score < curve[best] - tol:
+        if score < curve[best] - margin:
             best = i
         if i - best >= patience:
             return best, i
     return best, None
 
 
-def boost(booster, seeds, *, patience=None, tol=0.0, on_iteration=None):
+def boost(booster, seeds, *, patience=None, tol=0.0, relative=False, on_iteration=None):
     """Add iterations until they are all there, or nothing is gained by more.
 
     Parameters
@@ -552,8 +555,8 @@ def boost(booster, seeds, *, patience=None, tol=0.0, on_iteration=None):
         One for each iteration.
     patience : int, default=None
         Stop after so many iterations without a better validation score.
-    tol : float, default=0.0
-        What counts as better.
+    tol, relative :
+        What counts as better, as in ``best_of``.
     on_iteration : callable, default=None
         Called before each iteration; what it returns is called with the booster after
         it, and stops by returning True.
@@ -574,7 +577,7 @@ def boost(booster, seeds, *, patience=None, tol=0.0, on_iteration=None):
         told = None if on_iteration is None else on_iteration()
         going = booster.run(seeds[first : first + size])
         if patience is not None:
-            _, end = best_of(booster.curve, patience, tol)
+            _, end = best_of(booster.curve, patience, tol, relative)
         if told is not None and told(booster):
             status = "callback"
             break
@@ -587,10 +590,10 @@ def boost(booster, seeds, *, patience=None, tol=0.0, on_iteration=None):
     if patience is None:
         return len(booster.losses), [], status
     curve = booster.curve if end is None else booster.curve[: end + 1]
-    return best_of(curve, patience, tol)[0], curve, status
+    return best_of(curve, patience, tol, relative)[0], curve, status
 
 
-def cross_validated_length(boosters, seeds, *, patience, tol, mapper=map):
+def cross_validated_length(boosters, seeds, *, patience, tol, relative, mapper=map):
     """Return how many iterations have the best mean validation score over folds.
 
     The folds go on side by side, so that the mean is over all of them at every length.
@@ -600,8 +603,8 @@ def cross_validated_length(boosters, seeds, *, patience, tol, mapper=map):
     boosters : list of Booster
         One for each fold.
     seeds : sequence of int
-    patience, tol :
-        As in ``boost``.
+    patience, tol, relative :
+        As in ``best_of``.
     mapper : callable, default=map
 
     Returns
@@ -627,7 +630,7 @@ def cross_validated_length(boosters, seeds, *, patience, tol, mapper=map):
             for booster in boosters
         ]
         curve = (shares @ curves).tolist()
-        best, end = best_of(curve, patience, tol)
+        best, end = best_of(curve, patience, tol, relative)
         if end is not None:
             return best, curve[: end + 1]
         if not any(going):

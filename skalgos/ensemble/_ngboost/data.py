@@ -204,20 +204,23 @@ def survival_bounds(y):
     Parameters
     ----------
     y : array-like
-        Times; a structured array of an event indicator and a time; or two columns,
-        lower and upper bounds.
+        Times; a structured array of an event indicator, a time, and perhaps the time
+        of entry; or two or three columns, lower and upper bounds and the entry.
 
     Returns
     -------
     lower, upper : ndarray of shape (n_samples,)
+    entry : ndarray of shape (n_samples,) or None
+        From which time on a row was observed.
     """
     if getattr(getattr(y, "dtype", None), "names", None):
-        if len(y.dtype.names) != 2:
+        if len(y.dtype.names) not in (2, 3):
             raise ValueError(
                 "A structured y must have two fields, the event indicator and the "
-                f"time; got {y.dtype.names}."
+                "time, and perhaps a third, the time of entry; got "
+                f"{y.dtype.names}."
             )
-        event, time = (y[name] for name in y.dtype.names)
+        event, time, *entry = (y[name] for name in y.dtype.names)
         if event.dtype.kind != "b":
             if not np.isin(event, (0, 1)).all():
                 raise ValueError(
@@ -226,16 +229,19 @@ def survival_bounds(y):
                 )
             event = event.astype(bool)
         time = time.astype(float)
-        return time, np.where(event, time, np.inf)
+        entry = entry[0].astype(float) if entry else None
+        return time, np.where(event, time, np.inf), entry
     y = np.asarray(y, dtype=float)
     if y.ndim == 1:
-        return y, y
-    if y.ndim != 2 or y.shape[1] != 2:
+        return y, y, None
+    if y.ndim != 2 or y.shape[1] not in (2, 3):
         raise ValueError(
             "y must have shape (n_samples,), times, or (n_samples, 2), lower and upper "
-            f"bounds, or be a structured array; got shape {y.shape}."
+            "bounds, or (n_samples, 3), with the times of entry, or be a structured "
+            f"array; got shape {y.shape}."
         )
-    return np.ascontiguousarray(y[:, 0]), np.ascontiguousarray(y[:, 1])
+    lower, upper, *entry = np.ascontiguousarray(y.T)
+    return lower, upper, entry[0] if entry else None
 
 
 def name_rows(wrong):

@@ -87,8 +87,9 @@ n_iter_no_change : int, default=20
 n_folds : int, default=5
     The number of folds.
 
-tol : float, default=1e-7
-    By how much a validation score must be lower to count as better.
+tol : float, default=1e-4
+    By how much a validation score must be lower to count as better: in nats for the
+    log score, else as a share of the score of the marginal distribution.
 
 warm_start : bool, default=False
     Whether ``fit`` adds trees to those of the last fit, up to ``n_estimators``.
@@ -187,5 +188,5 @@ def documented(cls):
         ("references", _REFERENCES),
     ):
         doc = doc.replace(f"<{name}>", part.strip("\n"))
-    cls.__doc__ = doc
+    cls.__doc__ = doc + "\n"
     return cls

@@ -120,7 +120,7 @@ class NGBoostRegressor(Continuous, RegressorMixin, BaseNGBoost):
         validation_fraction=0.1,
         n_iter_no_change=20,
         n_folds=5,
-        tol=1e-7,
+        tol=1e-4,
         warm_start=False,
         random_state=None,
         n_jobs=None,

@@ -112,7 +112,7 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
         validation_fraction=0.1,
         n_iter_no_change=20,
         n_folds=5,
-        tol=1e-7,
+        tol=1e-4,
         warm_start=False,
         random_state=None,
         n_jobs=None,
@@ -173,7 +173,7 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
         return CensoredTarget(family, y, self.scoring_rule, self.natural_gradient)
 
     def _warn_if_degenerate(self, family, y):
-        super()._warn_if_degenerate(family, np.ravel(y))
+        super()._warn_if_degenerate(family, np.ravel(y[:2]))
 
     def _validated_target(self, y, *, reset):
         if y is None:
@@ -184,13 +184,14 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
         structured = getattr(getattr(y, "dtype", None), "names", None)
         if not structured:
             y = np.asarray(y)
-            if y.ndim != 2 or y.shape[1] != 2:
+            if y.ndim != 2 or y.shape[1] not in (2, 3):
                 y = column_or_1d(y, warn=True)
                 y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
-        lower, upper = data.survival_bounds(y)
-        if np.isnan(lower).any() or np.isnan(upper).any():
-            rows = data.name_rows(np.isnan(lower) | np.isnan(upper))
-            raise ValueError(f"Input y contains NaN, in {rows}.")
+        lower, upper, entry = data.survival_bounds(y)
+        bounds = [lower, upper] if entry is None else [lower, upper, entry]
+        unusable = np.isnan(bounds).any(axis=0)
+        if unusable.any():
+            raise ValueError(f"Input y contains NaN, in {data.name_rows(unusable)}.")
         if (lower > upper).any():
             raise ValueError(
                 "The lower bound of y must not be above the upper one; it is in "
@@ -202,10 +203,23 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
                 "y must have a finite bound in each row; there is none in "
                 f"{data.name_rows(unknown)}."
             )
-        return np.array([lower, upper])
+        if entry is not None:
+            late = (entry > lower) | (entry >= upper)
+            if late.any():
+                raise ValueError(
+                    "The time of entry must be before the time of the event, and not "
+                    "after the lower bound; it is not in "
+                    f"{data.name_rows(late)}."
+                )
+            if self.scoring_rule != "log":
+                raise ValueError(
+                    "Times of entry need scoring_rule='log'; got "
+                    f"{self.scoring_rule!r}."
+                )
+        return np.array(bounds)
 
     def _check_target(self, family, y, present):
-        lower, upper = y
+        lower, upper = y[:2]
         exact = lower == upper
         known = np.where(np.isfinite(upper), upper, lower)
         # An interval may begin at the end of the support, but not lie outside.
@@ -234,7 +248,9 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
             whether the event was observed, and a field of times, those of the event or
             the end of observation; shape (n_samples, 2), lower and upper bounds, equal
             where the time is known and infinite where there is none; or shape
-            (n_samples,), times that are all known.
+            (n_samples,), times that are all known. A third field, or column, is the
+            time of entry: before it the row could not have been observed, since rows
+            whose event came earlier are not in the data (left truncation).
 
         sample_weight : array-like of shape (n_samples,), default=None
             How much each row counts, at least 0; None is 1 for all.

@@ -4,7 +4,11 @@ import numpy as np
 
 from skalgos.distributions import LogNormal, Normal
 from skalgos.distributions._base import solve_metric
-from skalgos.distributions._location_scale import mixed_gradient, mixed_score
+from skalgos.distributions._location_scale import (
+    fit_censored,
+    mixed_gradient,
+    mixed_score,
+)
 
 
 class Target:
@@ -56,30 +60,39 @@ class Target:
 
 
 class CensoredTarget(Target):
-    """A target known to be in (lower, upper], exactly where both are equal."""
+    """A target known to be in (lower, upper], exactly where both are equal.
+
+    A third row of y has the times from which on rows were observed at all: their
+    scores are those of the distribution beyond.
+    """
 
     def __init__(self, family, y, rule, natural=True):
         super().__init__(family, y, rule, natural)
-        self.lower, self.upper = y
+        self.lower, self.upper = y[:2]
+        self.entry = y[2] if len(y) == 3 else None
         self.exact = self.lower == self.upper
 
     def start(self, w):
         """Return the marginal theta, shape (K,)."""
-        if self.exact.all():
+        if self.exact.all() and self.entry is None:
             return self.family.fit_marginal(self.lower, w, self.rule)
-        return self.family.fit_marginal_censored(self.lower, self.upper, w, self.rule)
+        return fit_censored(
+            self.family, self.lower, self.upper, w, self.rule, self.entry
+        )
 
     def scores(self, theta):
         """Return the score of each row."""
         return mixed_score(
-            self.family, theta, self.lower, self.upper, self.exact, self.rule
-        )
+            self.family, theta, self.lower, self.upper, self.exact, self.rule,
+            self.entry,
+        )  # fmt: skip
 
     def gradient(self, theta):
         """Return the derivatives of the scores by theta."""
         return mixed_gradient(
-            self.family, theta, self.lower, self.upper, self.exact, self.rule
-        )
+            self.family, theta, self.lower, self.upper, self.exact, self.rule,
+            self.entry,
+        )  # fmt: skip
 
     def direction(self, theta):
         """Return what trees are fitted to; the metric is that of exact values."""
