@@ -21,11 +21,11 @@ tree_structure : {"auto", "separate", "shared"}, default="auto"
 max_depth : int, default=None
     The largest depth of a tree; None bounds it by ``max_leaf_nodes`` alone.
 
-max_leaf_nodes : int, default=16
+max_leaf_nodes : int, default=8
     The largest number of leaves, at most 256. Trees grow best-first: the split that
     gains most is made next.
 
-min_samples_leaf : float, default=5
+min_samples_leaf : float, default=20
     The smallest total weight of a leaf: a row of weight 2 counts as two rows.
 
 l2_regularization : float, default=0.0
