@@ -25,7 +25,7 @@ max_leaf_nodes : int, default=8
     The largest number of leaves, at most 256. Trees grow best-first: the split that
     gains most is made next.
 
-min_samples_leaf : float, default=20
+min_samples_leaf : float, default=10
     The smallest total weight of a leaf: a row of weight 2 counts as two rows.
 
 l2_regularization : float, default=0.0

@@ -98,7 +98,7 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
         tree_structure="auto",
         max_depth=None,
         max_leaf_nodes=8,
-        min_samples_leaf=20,
+        min_samples_leaf=10,
         l2_regularization=0.0,
         max_bins=255,
         subsample=0.5,
