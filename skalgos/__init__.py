@@ -11,9 +11,12 @@ _SUBPACKAGES = (
     "cluster",
     "datasets",
     "decomposition",
+    "distributions",
+    "ensemble",
     "impute",
     "inspection",
     "linear_model",
+    "metrics",
     "recommendation",
     "utils",
 )

@@ -24,6 +24,11 @@ class FitTask:
         if context is not None:
             context.call_on_fit_task_begin(estimator=estimator, **data)
 
+    @property
+    def heard(self):
+        """Whether anybody listens, so that every piece has to be told of."""
+        return self._context is not None
+
     def subtask(self, name, *, task_id=None, max_subtasks=0):
         """Begin a piece of this piece.
 

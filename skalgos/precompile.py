@@ -92,6 +92,18 @@ def _sdp(solver):
     LASDP(2, covariances=np.eye(2), **quick).fit(X)
 
 
+def _ngboost(dtype):
+    """Fit and apply boosted trees."""
+    from skalgos.ensemble import NGBoostRegressor
+
+    rng = np.random.RandomState(0)
+    X = rng.uniform(size=(60, 2)).astype(dtype)
+    for distribution in ("normal", "negative_binomial"):
+        model = NGBoostRegressor(distribution, n_estimators=2, leaf_estimation="fisher")
+        model.fit(X, np.floor(5 * X[:, 0]))
+    NGBoostRegressor(n_estimators=2, random_state=0).fit(X, X[:, 0]).predict(X)
+
+
 _TASKS = {
     f"k-medoids, {dtype.__name__}": (_kmedoids, dtype)
     for dtype in (np.float64, np.float32)
@@ -111,6 +123,7 @@ _TASKS |= {
     f"low-rank completion, {dtype.__name__}": (_low_rank, dtype)
     for dtype in (np.float64, np.float32)
 }
+_TASKS["boosted trees"] = (_ngboost, np.float64)
 
 
 def precompile(progress=True):

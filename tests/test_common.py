@@ -92,6 +92,16 @@ VARIANTS = {
         {"n_components": 2, "solver": "pcg", "loss": "huber", "n_jobs": 2},
         {"n_components": 2, "early_stopping": True, "alpha_scaling": 1},
     ],
+    "NGBoostClassifier": [
+        {"n_estimators": 20, "early_stopping": False, "scoring_rule": "brier"},
+    ],
+    "NGBoostRegressor": [
+        {"n_estimators": 20, "early_stopping": False, "distribution": "gamma"},
+        {"n_estimators": 20, "early_stopping": False, "tree_structure": "shared"},
+    ],
+    "NGBoostSurvivalRegressor": [
+        {"n_estimators": 20, "early_stopping": False, "distribution": "weibull"},
+    ],
     "RVC": [{"kernel": "poly", "class_weight": "balanced", "n_jobs": 2}],
     "RVR": [{"kernel": "laplacian", "fit_intercept": False}, {"noise_variance": 0.1}],
     "SparseBayesClassifier": [
@@ -113,6 +123,8 @@ INSTEAD = {
     "LASDP": {"init": "sdp", "alternation": "rounded", "max_iter": 5},
     "SDPKMeans": {"n_clusters": 3, "tol": 1e-2},
     "CheckeredClassifierCV": {"n_hyperplanes": (1, 2), "Cs": (1.0, 10.0), "cv": 3},
+    "NGBoostClassifier": {"n_estimators": 30, "n_folds": 2},
+    "NGBoostSurvivalRegressor": {"n_estimators": 30, "n_folds": 2},
 }
 
 # scikit-learn's clustering checks hand a pairwise estimator a table of features, which
@@ -169,4 +181,6 @@ def test_tags_weaken_nothing(estimator):
     assert tags.input_tags.two_d_array
     params = estimator.get_params()
     assert tags.input_tags.pairwise == (params.get("metric") == "precomputed")
-    assert tags.input_tags.allow_nan == (params.get("missing_values") in NAN_MARKERS)
+    # Missing values are at home in trees; that infinity is refused is tested there.
+    at_home = params.get("missing_values") in NAN_MARKERS or "max_bins" in params
+    assert tags.input_tags.allow_nan == at_home

@@ -1,5 +1,15 @@
-"""Pictures of fitted models."""
+"""Pictures of fitted models and of how well they predict distributions."""
 
+from skalgos.inspection._calibration import (
+    IntervalCoverageDisplay,
+    PITDisplay,
+    ReliabilityDisplay,
+)
 from skalgos.inspection._silhouette import MedoidSilhouetteDisplay
 
-__all__ = ["MedoidSilhouetteDisplay"]
+__all__ = [
+    "IntervalCoverageDisplay",
+    "MedoidSilhouetteDisplay",
+    "PITDisplay",
+    "ReliabilityDisplay",
+]

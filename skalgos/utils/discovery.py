@@ -67,6 +67,9 @@ def all_estimators(type_filter=None):
             item = getattr(module, name)
             if not inspect.isclass(item) or not issubclass(item, BaseEstimator):
                 continue
+            # Families of distributions have parameters to search, but no fit.
+            if not hasattr(item, "fit"):
+                continue
             if kinds is None or any(issubclass(item, _MIXINS[kind]) for kind in kinds):
                 found[name] = item
     return sorted(found.items())

@@ -42,6 +42,8 @@ def _data(estimator, n_samples=60, n_features=5):
     """Return a plain problem of the estimator's kind; rows of distances if pairwise."""
     if is_regressor(estimator):
         X, y = make_regression(n_samples, n_features, noise=0.1, random_state=0)
+        if get_tags(estimator).target_tags.positive_only:
+            y = 1 + y - y.min()
     else:
         X, y = make_blobs(n_samples, n_features, centers=3, random_state=0)
     tags = get_tags(estimator).input_tags
