@@ -78,7 +78,7 @@ def published():
 
 def test_the_spectral_norm(published):
     X, observed, problem = published
-    assert problem.n_entries == 8998
+    assert problem.total == 8998
     matrix = solvers._scaled(problem, problem.rows.values)
     norm = spectral_norm(matrix, np.random.RandomState(0), 1e-10, 1000)
     assert norm == pytest.approx(31.33092, abs=1e-5)
@@ -474,8 +474,8 @@ def test_folding_in_is_independent_of_the_other_rows(nonnegative):
         nonnegative=nonnegative,
         threads=1,
     )
-    whole = fold_in(problem_of(X, observed), right, 3, **options)
-    part = fold_in(problem_of(X[5:8], observed[5:8]), right, 3, **options)
+    whole = fold_in(problem_of(X, observed).rows, right, 3, **options)
+    part = fold_in(problem_of(X[5:8], observed[5:8]).rows, right, 3, **options)
     np.testing.assert_allclose(part, whole[5:8], atol=1e-12)
 
 
