@@ -75,16 +75,16 @@ VARIANTS = {
     ],
     "LowRankCompletion": [
         {"n_components": 3, "solver": "pcg", "alpha": 1.0, "n_jobs": 2},
-        {"n_components": "auto", "missing_values": "absent", "init": "spectral"},
-        {"n_components": 3, "loss": "tukey", "center": "global", "alpha": 0.1},
-        {"n_components": 3, "nonnegative": True, "center": None, "alpha": 1.0},
+        {"n_components": "auto", "missing_values": "absent", "alpha": 1.0},
+        {"loss": "tukey", "init": "spectral", "center": "global", "alpha": 0.1},
+        {"n_components": 2, "nonnegative": True, "center": None, "alpha": 1.0},
     ],
     "LowRankImputer": [
-        {"n_components": 3, "missing_values": "absent", "add_indicator": True},
+        {"missing_values": "absent", "add_indicator": True, "alpha": 1.0},
     ],
     "MatrixFactorizationRegressor": [
-        {"n_components": 2, "solver": "pcg", "loss": "huber", "n_jobs": 2},
-        {"n_components": 2, "early_stopping": True, "alpha_scaling": 1},
+        {"n_components": 2, "solver": "pcg", "loss": "huber", "alpha": 1.0},
+        {"n_components": 2, "early_stopping": True, "alpha": 1.0, "n_jobs": 2},
     ],
     "RVC": [{"kernel": "poly", "class_weight": "balanced", "n_jobs": 2}],
     "RVR": [{"kernel": "laplacian", "fit_intercept": False}, {"noise_variance": 0.1}],

@@ -555,19 +555,15 @@ class _Alternation:
 
 
 def _change(new, old, row_weights):
-    """Return the relative change of the product of two factors, rows weighted."""
+    """Return the root mean square change of the product of factors, rows weighted."""
     k = new.k
-    weights = None if (row_weights == 1).all() else row_weights
-
-    def product(a, b):
-        rows = gram(a.left, k, weights, b.left)
-        return float(np.sum(rows * gram(a.right, k, other=b.right)))
-
-    squares = product(new, new)
-    if squares <= 0:
-        return 0.0
-    difference = squares + product(old, old) - 2 * product(new, old)
-    return math.sqrt(max(difference, 0.0) / squares)
+    # By the triangles of the factors side by side, in which nothing cancels.
+    left = np.hstack([new.left[:, :k], old.left[:, :k]])
+    left *= np.sqrt(row_weights)[:, None].astype(left.dtype)
+    right = np.hstack([new.right[:, :k], -old.right[:, :k]])
+    R, S = (np.linalg.qr(F, mode="r").astype(np.float64) for F in (left, right))
+    n_cells = row_weights.sum() * len(new.right)
+    return float(np.linalg.norm(R @ S.T)) / math.sqrt(n_cells)
 
 
 def alternate(
@@ -621,7 +617,7 @@ def alternate(
     tol : float
         Stop once a sweep at the final ridge lowers the objective by less than this
         share of it, or of its value for zero factors squared, and changes the product
-        of the factors by less than this share.
+        of the factors by less than this share of the size of the values.
     rng : RandomState
     threads : int
     on_sweep : callable, default=None
@@ -651,7 +647,9 @@ def alternate(
             continuation = automatic_continuation(problem, k)
         norm = spectral_norm(gradient_matrix(problem, None, now), rng, 0.02, 10)
         ridges = ridge_path(alpha, norm, continuation, max_iter)
+    values = problem.rows.values
     null = 0.5 * problem.total * mean_square(problem)
+    size = spread(problem, values) if robust else math.sqrt(mean_square(problem))
     # After the path a robust loss still settles its scale, and then is held fixed.
     # One that is not convex does so twice: its own small scale must come from itself,
     # or entries that the ridge shrinks would fall out of it one after the other.
@@ -695,7 +693,7 @@ def alternate(
             if len(objectives) > 1:
                 decrease = objectives[-2] - value
                 small = decrease <= tol * value or value <= tol * tol * null
-                if small and _change(factors, old, problem.row_weights) <= tol:
+                if small and _change(factors, old, problem.row_weights) <= tol * size:
                     converged = True
                     break
         state.balance()

@@ -81,7 +81,7 @@ class LowRankCompletion(ClassNamePrefixFeaturesOutMixin, LowRankTable):
 
     tol : float, default=1e-3
         Stop when a sweep lowers the objective by less than this share of it and changes
-        the fitted table by less than this share.
+        the fitted table by less than this share of the size of the values.
 
     validation_fraction : float, default=0.1
         The share of observed entries held out for ``alpha="auto"``.
