@@ -99,16 +99,14 @@ class Fit(NamedTuple):
 
 
 # ---- the metric of the ridge ---------------------------------------------------------
-def gram(F, k, weights=None, other=None):
-    """Return F^T diag(weights) other of the first k columns, in double precision."""
+def gram(F, k, weights=None):
+    """Return F^T diag(weights) F of the first k columns, in double precision."""
     total = np.zeros((k, k))
     for start in range(0, len(F), BLOCK):
         rows = slice(start, start + BLOCK)
         block = F[rows, :k].astype(np.float64)
-        right = block if other is None else other[rows, :k].astype(np.float64)
-        if weights is not None:
-            right = right * weights[rows, None]
-        total += block.T @ right
+        weighted = block if weights is None else block * weights[rows, None]
+        total += block.T @ weighted
     return total
 
 
@@ -477,6 +475,7 @@ class _Alternation:
         self.problem, self.factors = problem, factors
         k, bias = factors.k, factors.bias
         self.rotates = solver != "coordinate-descent"
+        self.aligns = solver == "pcg"
         self.row_half = HalfSweep(problem.rows, k, bias, solver, threads, map_chunks)
         self.column_half = HalfSweep(
             problem.columns, k, bias, solver, threads, map_chunks
@@ -526,8 +525,22 @@ class _Alternation:
         self.A = np.diag(D / stretch**2)
         self.B = np.diag(np.where(D > 0, D * stretch**2, floor))
 
+    def align(self, F, totals):
+        """Rotate both factors: those of F that entries see become uncorrelated.
+
+        That is what the preconditioner takes for granted. A rotation leaves product
+        and ridge as they are; where all are seen equally often there is none to do.
+        """
+        left, right, k, _ = self.factors
+        _, Q = np.linalg.eigh(gram(F, k, totals))
+        rotate(left, k, Q)
+        rotate(right, k, Q)
+        self.A, self.B = Q.T @ self.A @ Q, Q.T @ self.B @ Q
+
     def rows(self, alpha, alpha_bias, loss, tol):
         left, right, _, _ = self.factors
+        if self.aligns:
+            self.align(right, self.problem.columns.totals)
         self.row_half(
             right, self.problem.columns.totals, left, alpha, alpha_bias, loss, tol=tol
         )
@@ -536,6 +549,8 @@ class _Alternation:
     def columns(self, alpha, alpha_bias, loss, tol):
         """Solve the columns and return the loss of all entries."""
         left, right, _, _ = self.factors
+        if self.aligns:
+            self.align(left, self.row_totals)
         losses = self.column_half(
             left, self.row_totals, right, alpha, alpha_bias, loss, tol=tol
         )
