@@ -75,8 +75,13 @@ VARIANTS = {
     ],
     "LowRankCompletion": [
         {"n_components": 3, "solver": "pcg", "alpha": 1.0, "n_jobs": 2},
-        {"n_components": "auto", "missing_values": "absent", "alpha": 1.0},
-        {"loss": "tukey", "init": "spectral", "center": "global", "alpha": 0.1},
+        {
+            "n_components": "auto",
+            "missing_values": "absent",
+            "init": "spectral",
+            "alpha": 1.0,
+        },
+        {"n_components": 3, "loss": "tukey", "center": "global", "alpha": 0.1},
         {"n_components": 2, "nonnegative": True, "center": None, "alpha": 1.0},
     ],
     "LowRankImputer": [
