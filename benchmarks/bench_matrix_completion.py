@@ -1,4 +1,4 @@
-"""Matrix completion against cmfrec, Surprise and scikit-learn's imputers.
+"""Matrix completion against what else completes tables.
 
 The ratings are not part of any of them: set the environment variable SKALGOS_RATINGS
 to a table of users, items and ratings in its first three columns, with one line of
@@ -6,38 +6,59 @@ heading, to have their rows (the package recbole ships MovieLens-100k in this fo
 """
 
 import os
+import resource
 import statistics
+import time
 import warnings
+from contextlib import redirect_stdout
 from functools import lru_cache
 
+import fancyimpute
 import numpy as np
 from cmfrec import CMF
 from harness import Bench, Group, script, timed
+from implicit.als import AlternatingLeastSquares
 from scipy import sparse
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer
 from sklearn.model_selection import KFold
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
 from surprise import Dataset, Reader, SVDpp
 from threadpoolctl import threadpool_limits
 
 from skalgos.datasets import make_low_rank_table
+from skalgos.decomposition import LowRankCompletion
 from skalgos.impute import LowRankImputer
 from skalgos.recommendation import (
     BayesianMatrixFactorizationRegressor,
     MatrixFactorizationRegressor,
 )
 
-PEERS = ("cmfrec", "scikit-surprise")
+with redirect_stdout(None):  # it prints where it is
+    from libmf.mf import MF
+
+PEERS = ("cmfrec", "libmf", "implicit", "fancyimpute", "scikit-surprise")
 GROUPS = {
     "target": Group(
         "Time to 1.02 times the final error, rows x columns, rank k",
         "The root mean squared error on noise-free test entries (loss) has to come "
-        "within 2% of that of 20 sweeps with solver='cholesky'. Both are fitted anew "
-        "with 1, 2, ... iterations until it does. MatrixFactorizationRegressor("
-        "k, fit_bias=False, alpha_scaling=0) against the faster of the two solvers of "
-        "cmfrec.CMF with the same ridge. float32, CPU time of one thread.",
-        peer="cmfrec",
+        "within 2% of that of 20 sweeps with solver='cholesky'. All are fitted anew "
+        "with 1, 2, ... iterations until it does, LIBMF by bisection: "
+        "MatrixFactorizationRegressor(k, fit_bias=False, alpha_scaling=0) against the "
+        "fastest of cmfrec.CMF with conjugate gradients, with Cholesky factorisations, "
+        "and LIBMF, with the same ridge. Where no peer comes so far in 64 iterations "
+        "its time is missing, and the loss is the smallest. float32, CPU time of one "
+        "thread.",
+        peer="best of cmfrec, LIBMF",
+    ),
+    "sweeps": Group(
+        "Time of six sweeps, 10000 x 10000 with 3,900,000 entries, rank 32",
+        "MatrixFactorizationRegressor against implicit, whose model is that of clicks: "
+        "no error can be compared. CPU time of one thread.",
+        peer="implicit",
     ),
     "rank": Group(
         "Time against rank, 4000 x 4000 with a million entries",
@@ -51,6 +72,14 @@ GROUPS = {
         "Time against the number of entries, 20000 x 20000, rank 32",
         "MatrixFactorizationRegressor with five sweeps. CPU time of one thread.",
     ),
+    "large": Group(
+        "A hundred million entries, 1,000,000 x 100,000, rank 32",
+        "Six sweeps of LowRankCompletion(center=None) on a sparse table in coordinate "
+        "form, with row and column numbers by a power law, float32. CPU time of one "
+        "thread from there to the factors of all rows. The memory is the peak of the "
+        "process, the table included, beyond what it has after its imports; it has to "
+        "stay below 3500 MB.",
+    ),
     "threads": Group(
         "Two threads",
         "Five sweeps with n_jobs=2 against n_jobs=1. Wall time. The results must be "
@@ -59,11 +88,16 @@ GROUPS = {
         peer="n_jobs=1",
     ),
     "impute": Group(
-        "Imputation, rows x columns",
-        "LowRankImputer(rank, alpha) against IterativeImputer with five iterations, "
-        "with the ridge that follows from the noise, and on the digits with "
-        "alpha='auto'. The loss is the root mean squared error of the missing entries.",
-        peer="IterativeImputer",
+        "Imputation of tables of low rank, rows x columns",
+        "The loss is the root mean squared error of the missing entries. Ours have the "
+        "rank and the ridge that follows from the noise, IterativeSVD has the rank, "
+        "IterativeImputer five iterations, SoftImpute its defaults.",
+    ),
+    "tables": Group(
+        "Imputation of tables of scikit-learn, half of the entries missing",
+        "LowRankImputer(20, random_state=0), which chooses the ridge by itself, "
+        "against IterativeImputer() and SoftImpute(). Columns are scaled by what is "
+        "observed. The loss is the root mean squared error of the missing entries.",
     ),
     "ratings": Group(
         "Ratings, five-fold cross-validation",
@@ -81,10 +115,11 @@ WORKLOADS = {
     "B": (5000, 5000, 10, 980_000, 0.01, 100, 10, None),
     "C": (10000, 10000, 30, 3_900_000, 0.1, 10, 32, 5),
     "D": (5000, 5000, 50, 2_800_000, 0.1, 1, 50, 3),
+    "E": (200_000, 50_000, 10, 10_000_000, 0.3, 1, 32, 3),
     "F": (7000, 3000, 20, 2_350_000, 0.1, 5, 24, 3),
 }
 # Iterations after which a side that has not reached the target is given up.
-PATIENCE = 40
+PATIENCE = 64
 
 
 @lru_cache(maxsize=1)
@@ -95,15 +130,26 @@ def pairs(m, n, rank, n_entries, noise, condition, seed=2):
     sizes /= np.sqrt(np.sum(sizes**2))
     U = (rng.standard_normal((m, rank)) * sizes).astype(np.float32)
     V = rng.standard_normal((n, rank)).astype(np.float32)
-    places = rng.choice(m * n, n_entries, replace=False, shuffle=False)
-    train = np.column_stack(np.divmod(places, n))
-    test = np.column_stack([rng.integers(0, m, 100_000), rng.integers(0, n, 100_000)])
+    if m < 100_000:
+        places = rng.choice(m * n, n_entries, replace=False, shuffle=False)
+        train = np.column_stack(np.divmod(places, n))
+        test = np.column_stack([rng.integers(0, k, 100_000) for k in (m, n)])
+    else:
+        drawn = np.column_stack(power_law(rng, m, n, int(1.1 * n_entries)))
+        _, first = np.unique(drawn @ np.array([n, 1]), return_index=True)
+        train = drawn[rng.permutation(first)[:n_entries]]
+        test = np.column_stack(power_law(rng, m, n, 100_000))
 
     def values(X):
         return np.einsum("ij,ij->i", U[X[:, 0]], V[X[:, 1]])
 
     y = values(train) + noise * rng.standard_normal(n_entries, dtype=np.float32)
     return train, y, test, values(test)
+
+
+def power_law(rng, m, n, size):
+    """Draw rows and columns, the first of each the most often."""
+    return [(k * rng.random(size) ** 2).astype(np.int64) for k in (m, n)]
 
 
 def rmse(predicted, true):
@@ -125,20 +171,86 @@ def ours(k, alpha, **options):
     )
 
 
-def first_below(target, fit, error, limit=np.inf):
+def cpu_timed(fit, n_iter):
+    """Return the seconds of all threads, for LIBMF starts its own, and the result."""
+    start = time.process_time()
+    model = fit(n_iter)
+    return time.process_time() - start, model
+
+
+def first_below(target, fit, error, limit=np.inf, bisect=False):
     """Fit with more and more iterations: return seconds and error of the first below.
 
-    The seconds are the smaller of two calls; None if no fit comes below before one
-    takes longer than ``limit``.
+    The seconds are the smaller of two calls; None, with the smallest error, if no fit
+    comes below before one takes longer than ``limit``. With ``bisect`` the numbers of
+    iterations are doubled, and then the smallest is found between the last two.
     """
-    for n_iter in range(1, PATIENCE + 1):
-        seconds, model = timed(fit, n_iter)
+    smallest, low, high, n_iter = np.inf, 0, PATIENCE + 1, 1
+    while n_iter < high:
+        seconds, model = cpu_timed(fit, n_iter)
         reached = error(model)
-        if seconds > limit:
-            break
+        smallest = min(smallest, reached)
         if reached <= target:
-            return min(seconds, timed(fit, n_iter)[0]), reached
-    return None, reached
+            high = n_iter
+        elif seconds > limit:
+            break
+        else:
+            low = n_iter
+        if bisect:
+            n_iter = (low + high) // 2 if high <= PATIENCE else 2 * low
+            n_iter = max(n_iter, low + 1)
+        else:
+            n_iter = low + 1
+    if high > PATIENCE:
+        return None, smallest
+    best, model = cpu_timed(fit, high)
+    return min(best, cpu_timed(fit, high)[0]), error(model)
+
+
+def cmfrec(table, k, alpha, use_cg):
+    """Return a function from a number of iterations to a model, and its prediction."""
+
+    def fit(n_iter):
+        model = CMF(
+            k=k,
+            lambda_=alpha,
+            niter=n_iter,
+            use_cg=use_cg,
+            finalize_chol=False,
+            user_bias=False,
+            item_bias=False,
+            center=True,
+            use_float=True,
+            nthreads=1,
+            verbose=False,
+            random_state=0,
+        )
+        return model.fit(table)
+
+    return fit, lambda model, X: model.predict(X[:, 0], X[:, 1])
+
+
+def libmf(table, k, alpha):
+    """Return a function from a number of iterations to a model, and its prediction."""
+    triplets = np.column_stack([table.row, table.col, table.data]).astype(np.float32)
+    # Its ridge is for each entry.
+    ridges = [alpha * size / table.nnz for size in table.shape]
+
+    def fit(n_iter):
+        model = MF(
+            k=k,
+            nr_iters=n_iter,
+            nr_threads=1,
+            lambda_p1=0.0,
+            lambda_q1=0.0,
+            lambda_p2=ridges[0],
+            lambda_q2=ridges[1],
+            quiet=True,
+        )
+        model.fit(triplets)
+        return model
+
+    return fit, lambda model, X: model.predict(X)
 
 
 def target(bench, name):
@@ -149,31 +261,10 @@ def target(bench, name):
         return
     train, y, test, truth = pairs(m, n, rank, n_entries, noise, condition)
     alpha = noise**2 * rank**0.5
-    table = sparse.coo_array((y, train.T.astype(np.int32)), (m, n))
-    table = sparse.coo_matrix(table)
+    table = sparse.coo_matrix((y, train.T.astype(np.int32)), (m, n))
 
     def fit(n_iter):
         return ours(k, alpha, max_iter=n_iter).fit(train, y)
-
-    def peer(use_cg):
-        def fit(n_iter):
-            model = CMF(
-                k=k,
-                lambda_=alpha,
-                niter=n_iter,
-                use_cg=use_cg,
-                finalize_chol=False,
-                user_bias=False,
-                item_bias=False,
-                center=True,
-                use_float=True,
-                nthreads=1,
-                verbose=False,
-                random_state=0,
-            )
-            return model.fit(table)
-
-        return fit
 
     with threadpool_limits(1):
         exact = ours(k, alpha, solver="cholesky", max_iter=20).fit(train, y)
@@ -181,15 +272,24 @@ def target(bench, name):
         seconds, reached = first_below(
             goal, fit, lambda model: rmse(model.predict(test), truth)
         )
-        best = None, None
-        for use_cg in (True, False):
+        best = None, np.inf
+        for peer, predict, bisect in (
+            (*cmfrec(table, k, alpha, use_cg=True), False),
+            (*cmfrec(table, k, alpha, use_cg=False), False),
+            (*libmf(table, k, alpha), True),
+        ):
             found = first_below(
                 goal,
-                peer(use_cg),
-                lambda model: rmse(model.predict(test[:, 0], test[:, 1]), truth),
+                peer,
+                lambda model, predict=predict: rmse(predict(model, test), truth),
                 limit=np.inf if best[0] is None else best[0],
+                bisect=bisect,
             )
-            if found[0] is not None and (best[0] is None or found[0] < best[0]):
+            if found[0] is None:
+                better = best[0] is None and found[1] < best[1]
+            else:
+                better = best[0] is None or found[0] < best[0]
+            if better:
                 best = found
     if seconds is None:
         raise RuntimeError(f"{name}: the target is not reached.")
@@ -203,6 +303,31 @@ def target(bench, name):
         quality_ours=reached,
         quality_peer=best[1],
     )
+
+
+def sweeps(bench):
+    """Add the row against implicit."""
+    workload = "six sweeps"
+    if not bench.wants("sweeps", workload, 10000):
+        return
+    train, y, _, _ = pairs(*WORKLOADS["C"][:6])
+    clicks = sparse.csr_matrix((np.abs(y), train.T.astype(np.int32)), (10000, 10000))
+
+    def peer(_):
+        model = AlternatingLeastSquares(
+            32,
+            iterations=6,
+            num_threads=1,
+            random_state=0,
+        )
+        return model.fit(clicks, show_progress=False)
+
+    with threadpool_limits(1):
+        seconds = [
+            min(cpu_timed(fit, None)[0] for _ in range(2))
+            for fit in (lambda _: ours(32, 0.05, max_iter=6).fit(train, y), peer)
+        ]
+    bench.add("sweeps", workload, *seconds)
 
 
 def rank(bench, k):
@@ -239,6 +364,62 @@ def entries(bench, n_entries):
     bench.add("entries", workload, seconds)
 
 
+def large(bench):
+    """Add the row of a hundred million entries."""
+    workload = "100,000,000 entries, six sweeps"
+    if not bench.wants("large", workload, 10**6):
+        return
+    shape, rank, size = (1_000_000, 100_000), 10, 100_000_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rng = np.random.default_rng(0)
+    U, V = (rng.standard_normal((n, rank), dtype=np.float32) for n in shape)
+    V /= np.float32(rank**0.5)
+
+    def true_values(rows, columns):
+        return np.einsum("ij,ij->i", U[rows], V[columns])
+
+    rows, columns = (np.empty(size, np.int32) for _ in range(2))
+    values = np.empty(size, np.float32)
+    block = 10**6
+    for start in range(0, size, block):
+        part = slice(start, start + block)
+        # A share of the distribution of the rows, so that no pair occurs in two.
+        where = (start + block * rng.random(block * 5 // 4)) / size
+        drawn = (shape[0] * where**2).astype(np.int64)
+        codes = drawn * shape[1] + power_law(rng, *shape, len(drawn))[1]
+        codes = rng.permutation(np.unique(codes))[:block]
+        rows[part], columns[part] = np.divmod(codes, shape[1])
+        values[part] = true_values(rows[part], columns[part])
+        values[part] += 0.3 * rng.standard_normal(block, dtype=np.float32)
+    table = sparse.coo_array((values, (rows, columns)), shape)
+    del rows, columns, values
+    test = power_law(rng, *shape, 100_000)
+    model = LowRankCompletion(
+        32,
+        alpha=0.3**2 * rank**0.5,
+        center=None,
+        missing_values="absent",
+        max_iter=6,
+        tol=0,
+        random_state=0,
+    )
+    with threadpool_limits(1):
+        seconds, left = timed(model.fit_transform, table)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    peak *= 1024 / 1e6  # Linux counts in units of 1024 bytes
+    found = np.einsum("ij,ji->i", left[test[0]], model.components_[:, test[1]])
+    error = rmse(found, true_values(*test))
+    bench.add(
+        "large",
+        f"{workload}, {peak:,.0f} MB",
+        seconds,
+        limit=60,
+        quality_ours=error,
+        # The noise is 0.3, and the values themselves have a mean square of 1.
+        passed=peak <= 3500 and error < 0.3,
+    )
+
+
 def threads(bench):
     """Add the row with two threads."""
     workload = "10000 x 10000, 3,900,000 entries, k=32"
@@ -262,46 +443,71 @@ def threads(bench):
     )
 
 
-def impute(bench, n_samples, n_features, rank, missing, target):
-    """Add the row of a table with gaps."""
-    workload = f"{n_samples} x {n_features}, rank {rank}, {missing:.0%} missing"
-    if not bench.wants("impute", workload, n_samples):
-        return
+# ---- imputation ----------------------------------------------------------------------
+# It calls check_array with a parameter that scikit-learn has since given another name.
+for module in (fancyimpute.soft_impute, fancyimpute.solver, fancyimpute.iterative_svd):
+    module.check_array = lambda X, force_all_finite: check_array(
+        X, ensure_all_finite=force_all_finite
+    )
+
+
+def soft_impute(X):
+    """Return X filled by SoftImpute."""
+    return fancyimpute.SoftImpute(verbose=False).fit_transform(X)
+
+
+def iterative_imputer(X, max_iter=5):
+    """Return X filled by IterativeImputer."""
+    return IterativeImputer(max_iter=max_iter, random_state=0).fit_transform(X)
+
+
+def impute(bench, n_samples, n_features, rank, missing, peers):
+    """Add rows of a table with gaps, for (name, function, target) of each peer."""
     X, truth = make_low_rank_table(
         n_samples, n_features, rank=rank, missing=missing, random_state=0
     )
     gaps = np.isnan(X)
     alpha = 0.1**2 * rank**0.5
-    bench.compare(
-        "impute",
-        workload,
-        lambda _: LowRankImputer(rank, alpha=alpha, random_state=0).fit_transform(X),
-        lambda _: IterativeImputer(max_iter=5, random_state=0).fit_transform(X),
-        range(1),
-        quality=lambda filled: rmse(filled[gaps], truth[gaps]),
-        target=target,
-    )
+    for name, peer, target in peers:
+        workload = f"{n_samples} x {n_features}, rank {rank}, {missing:.0%} missing"
+        workload += f", against {name}"
+        if bench.wants("impute", workload, n_samples):
+            imputer = LowRankImputer(rank, alpha=alpha, random_state=0)
+            bench.compare(
+                "impute",
+                workload,
+                lambda _, imputer=imputer: imputer.fit_transform(X),
+                lambda _, peer=peer: peer(X),
+                range(1),
+                quality=lambda filled: rmse(filled[gaps], truth[gaps]),
+                target=target,
+            )
 
 
-def digits(bench):
-    """Add the row of the digits with half of the pixels missing."""
-    from sklearn.datasets import load_digits
-
-    workload = "digits, 1797 x 64, 50% missing"
-    if not bench.wants("impute", workload, 1797):
-        return
-    truth = load_digits().data
+def real_table(bench, name, truth):
+    """Add the rows of a table without gaps of which half are made."""
     gaps = np.random.default_rng(0).random(truth.shape) < 0.5
-    X = np.where(gaps, np.nan, truth)
-    imputer = LowRankImputer(20, alpha="auto", random_state=0)
-    bench.compare(
-        "impute",
-        workload,
-        lambda _: imputer.fit_transform(X),
-        lambda _: IterativeImputer(max_iter=5, random_state=0).fit_transform(X),
-        range(1),
-        quality=lambda filled: rmse(filled[gaps], truth[gaps]),
-    )
+    X = StandardScaler().fit_transform(np.where(gaps, np.nan, truth))
+    truth = StandardScaler().fit(np.where(gaps, np.nan, truth)).transform(truth)
+    scored = gaps & np.isfinite(truth)
+    # A column of one value has nothing to impute.
+    known = ~np.isnan(X).all(axis=0)
+    X, truth, scored = X[:, known], truth[:, known], scored[:, known]
+    imputer = LowRankImputer(20, random_state=0)
+    for other, peer in (
+        ("IterativeImputer", lambda X: iterative_imputer(X, 10)),
+        ("SoftImpute", soft_impute),
+    ):
+        workload = f"{name}, {X.shape[0]} x {X.shape[1]}, against {other}"
+        if bench.wants("tables", workload, len(X)):
+            bench.compare(
+                "tables",
+                workload,
+                lambda _: imputer.fit_transform(X),
+                lambda _, peer=peer: peer(X),
+                range(1),
+                quality=lambda filled: rmse(filled[scored], truth[scored]),
+            )
 
 
 # ---- ratings -------------------------------------------------------------------------
@@ -369,10 +575,21 @@ def main(argv=None):
         rank(bench, k)
     for n_entries in (1_000_000, 2_000_000, 4_000_000):
         entries(bench, n_entries)
+    large(bench)
     threads(bench)
-    impute(bench, 300, 60, 4, 0.4, None)
-    impute(bench, 2000, 200, 5, 0.5, 100)
-    digits(bench)
+    sweeps(bench)
+
+    def svd(rank):
+        return lambda X: fancyimpute.IterativeSVD(rank, verbose=False).fit_transform(X)
+
+    iterative = ("IterativeImputer", iterative_imputer, None)
+    soft = ("SoftImpute", soft_impute, None)
+    impute(bench, 300, 60, 4, 0.4, [iterative, soft, ("IterativeSVD", svd(4), 2.5)])
+    peers = [(*iterative[:2], 100), soft, ("IterativeSVD", svd(5), 2.5)]
+    impute(bench, 2000, 200, 5, 0.5, peers)
+    impute(bench, 1000, 1000, 5, 0.8, [("IterativeSVD", svd(5), 2.5)])
+    real_table(bench, "digits", load_digits().data)
+    real_table(bench, "breast cancer", load_breast_cancer().data)
     ratings(bench)
     return bench.finish()
 

@@ -81,16 +81,21 @@ VARIANTS = {
     ],
     "LowRankCompletion": [
         {"n_components": 3, "solver": "pcg", "alpha": 1.0, "n_jobs": 2},
-        {"n_components": "auto", "missing_values": "absent", "init": "spectral"},
+        {
+            "n_components": "auto",
+            "missing_values": "absent",
+            "init": "spectral",
+            "alpha": 1.0,
+        },
         {"n_components": 3, "loss": "tukey", "center": "global", "alpha": 0.1},
-        {"n_components": 3, "nonnegative": True, "center": None, "alpha": 1.0},
+        {"n_components": 2, "nonnegative": True, "center": None, "alpha": 1.0},
     ],
     "LowRankImputer": [
-        {"n_components": 3, "missing_values": "absent", "add_indicator": True},
+        {"missing_values": "absent", "add_indicator": True, "alpha": 1.0},
     ],
     "MatrixFactorizationRegressor": [
-        {"n_components": 2, "solver": "pcg", "loss": "huber", "n_jobs": 2},
-        {"n_components": 2, "early_stopping": True, "alpha_scaling": 1},
+        {"n_components": 2, "solver": "pcg", "loss": "huber", "alpha": 1.0},
+        {"n_components": 2, "early_stopping": True, "alpha": 1.0, "n_jobs": 2},
     ],
     "NGBoostClassifier": [
         {"n_estimators": 20, "early_stopping": False, "scoring_rule": "brier"},

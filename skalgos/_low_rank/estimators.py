@@ -20,6 +20,8 @@ from skalgos._compat import (
 from skalgos._tasks import fit_task
 from skalgos._threads import n_threads
 
+# Entries that are added up at once.
+ENTRIES_AT_ONCE = 1 << 22
 LOSSES = {"squared_error", "huber", "absolute_error", "tukey"}
 
 
@@ -124,12 +126,14 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         else:
             k = min(self.n_components, n_features)
 
-        subset, weights_of = _rows_of(table, weights, present)
+        subset, weights_of = table, weights
+        if not present.all():
+            subset, weights_of = _rows_of(table, weights, present)
         out = None
         if self.alpha == "auto":
             out = held_out(subset, self.validation_fraction, seed)
         means, center = _means(self.center, subset, weights_of, counts[present])
-        subset.data -= means[subset.indices].astype(subset.dtype)
+        subset = _centred(subset, means.astype(X.dtype))
         whole = fit_task(
             self, X, sample_weight=counts, max_subtasks=None, sequential=True
         )
@@ -173,7 +177,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
             components, lengths = components[:k], lengths[:k]
         ratio = np.nan
         convex = fit.loss.code != 2 and alpha > 0 and not self.nonnegative
-        if convex:
+        if convex and fit.converged:
             ratio = optimality_ratio(
                 problem, fit.factors, alpha, fit.loss, np.random.RandomState(seed)
             )
@@ -189,7 +193,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         self.alpha_ = float(alpha)
         self.solver_ = fit.solver
         self.scale_ = float(fit.sigma) if fit.loss != LEAST_SQUARES else np.nan
-        self.empty_columns_ = ~np.isin(np.arange(n_features), subset.indices)
+        self.empty_columns_ = np.diff(problem.columns.indptr) == 0
         self._n_features_out = k
         self._lengths = lengths
         self._loss = fit.loss
@@ -204,7 +208,9 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        left = self._fold_in(table, weights)
+        side = problem.rows if present.all() else self._side(table, weights)
+        del problem
+        left = self._fold_in(side)
         self.singular_values_ = np.linalg.svd(
             left * np.sqrt(counts)[:, None], compute_uv=False
         )
@@ -357,24 +363,23 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
         right[:, :k] = self.components_.T * self._lengths
         return right
 
-    def _fold_in(self, table, weights=None):
-        """Return the row factors that fit the entries of a table best."""
-        from skalgos._low_rank.problems import make_problem
+    def _side(self, table, weights=None):
+        """Return the entries of rows, centred."""
+        from skalgos._low_rank.problems import make_side
+
+        table = _centred(table, self.column_means_.astype(table.dtype))
+        return make_side(
+            table.indptr, table.indices, table.data, weights, self.alpha_scaling
+        )
+
+    def _fold_in(self, side):
+        """Return the row factors that fit the entries of a side best."""
         from skalgos._low_rank.solvers import fold_in
 
-        dtype = table.dtype
-        values = table.data - self.column_means_[table.indices].astype(dtype)
-        problem = make_problem(
-            table.indptr,
-            table.indices,
-            values,
-            table.shape[1],
-            scaling=self.alpha_scaling,
-            weights=weights,
-        )
+        dtype = side.values.dtype
         k = self.n_components_
         left = fold_in(
-            problem,
+            side,
             self._right(dtype),
             k,
             bias=False,
@@ -389,7 +394,7 @@ class LowRankTable(CallbackSupportMixin, TransformerMixin, SkalEstimator):
     def _transform(self, X):
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        return X, self._fold_in(self._entries(X))
+        return X, self._fold_in(self._side(self._entries(X)))
 
     def _expand(self, W):
         components = self.components_.astype(W.dtype, copy=False)
@@ -410,33 +415,44 @@ def _not_numeric(X):
 
 
 def _rows_of(table, weights, present):
-    """Return a copy of the rows of a table that count, and their weights."""
+    """Return the rows of a table that count, and their weights."""
     if weights is not None:
         picked = sparse.csr_array(
             (np.arange(table.nnz), table.indices, table.indptr), table.shape
         )[present]
         weights = weights[picked.data]
-    return table[present].copy(), weights
+    return table[present], weights
+
+
+def _centred(table, means):
+    """Return a table less what goes from each column, with the same indices."""
+    if not means.any():
+        return table
+    values = means[table.indices]
+    np.subtract(table.data, values, out=values)
+    return sparse.csr_array((values, table.indices, table.indptr), table.shape)
 
 
 def _means(center, table, weights, counts):
     """Return what to subtract from each column, and the mean of all entries."""
     n_features = table.shape[1]
-    weight = np.repeat(counts, np.diff(table.indptr))
-    if weights is not None:
-        weight = weight * weights
-    total = weight.sum()
-    values = table.data.astype(np.float64)
-    mean = float(weight @ values / total)
+    if (counts != 1).any():
+        counts = np.repeat(counts, np.diff(table.indptr))
+        weights = counts if weights is None else weights * counts
+    sums, totals = np.zeros(n_features), np.zeros(n_features)
+    for start in range(0, table.nnz, ENTRIES_AT_ONCE):
+        part = slice(start, start + ENTRIES_AT_ONCE)
+        columns, values = table.indices[part], table.data[part]
+        weight = np.ones(len(values)) if weights is None else weights[part]
+        sums += np.bincount(columns, weight * values, n_features)
+        totals += np.bincount(columns, weight, n_features)
+    mean = float(sums.sum() / totals.sum())
     if center is None:
         return np.zeros(n_features), mean
-    if center == "global":
-        return np.full(n_features, mean), mean
-    sums = np.bincount(table.indices, weight * values, n_features)
-    totals = np.bincount(table.indices, weight, n_features)
     means = np.full(n_features, mean)
-    seen = totals > 0
-    means[seen] = sums[seen] / totals[seen]
+    if center == "columns":
+        seen = totals > 0
+        means[seen] = sums[seen] / totals[seen]
     return means, mean
 
 

@@ -107,7 +107,7 @@ def sample(problem, k, *, n_samples, burn_in, thinning, rng, threads=1, on_sweep
     tables = factors.left, factors.right
     vectors = [*range(k), k + 1]
     weights = all_weights(problem)
-    total = weights.sum()
+    total = problem.total
     precision = 2.0
     hyper = [None, None]
     kept = [[] for _ in Draws._fields]
@@ -129,8 +129,9 @@ def sample(problem, k, *, n_samples, burn_in, thinning, rng, threads=1, on_sweep
                     kernels.sweep_sample(first, last, *inputs, B, v, q, work, G)
 
                 pools[one].run(map_chunks, draw)
-            squares = np.square(problem.rows.values - predict(problem.rows, factors))
-            rss = float(weights @ squares)
+            residuals = problem.rows.values - predict(problem.rows, factors)
+            weighted = residuals if weights is None else weights * residuals
+            rss = float(weighted @ residuals)
             precision = rng.gamma(1 + total / 2) / (1 + rss / 2)
             if number > burn_in and (number - burn_in) % thinning == 0:
                 for into, value in zip(

@@ -27,6 +27,11 @@ from skalgos._low_rank.lane_kernels import (
 )
 
 SQUARED, HUBER, TUKEY = 0, 1, 2
+PCG, CHOLESKY, DESCENT = 0, 1, 2
+
+# Rows that are gathered at once, a multiple of four: they stay in the first cache, and
+# are many enough that their loads overlap.
+GATHERED = 32
 
 # Corrections smaller than this many units in the last place are rounding.
 _ULPS = 4.0
@@ -83,9 +88,9 @@ def add_gram(B, v, n, p, width, G):
 
 
 @helper
-def subtract_product(B, n, width, x, q):
-    """Subtract B x from q."""
-    for t in range(0, n, 4):
+def subtract_product(B, start, stop, width, x, q):
+    """Subtract B x from q, from row ``start`` to row ``stop``."""
+    for t in range(start, stop, 4):
         s0, s1, s2, s3 = dot4(B, t * width, width, x, 0, width)
         q[t] -= s0
         q[t + 1] -= s1
@@ -94,9 +99,9 @@ def subtract_product(B, n, width, x, q):
 
 
 @helper
-def add_transposed_product(B, v, q, n, width, out):
-    """Add B^T (v q) to ``out``."""
-    for t in range(0, n, 4):
+def add_transposed_product(B, v, q, start, stop, width, out):
+    """Add B^T (v q) to ``out``, from row ``start`` to row ``stop``."""
+    for t in range(start, stop, 4):
         axpy4(
             B,
             t * width,
@@ -114,9 +119,9 @@ def add_transposed_product(B, v, q, n, width, out):
 # ---- one row -------------------------------------------------------------------------
 @helper
 def load(
-    i, indptr, indices, data, weights, table, offset, width, loss, cut, x, B, v, q
+    i, indptr, indices, data, weights, table, offset, width, loss, cut, x, B, v, q, r
 ):
-    """Gather row i, and fill its residuals q at x and its weights v.
+    """Gather row i, fill its residuals q at x and its weights v, add B^T (v q) to r.
 
     Returns the number of its entries, and that number rounded up to a multiple of four.
     """
@@ -125,28 +130,33 @@ def load(
     padded = (n + 3) // 4 * 4
     table_width = table.shape[1]
     flat = table.reshape(-1)
-    for t in range(n):
-        copy(flat, indices[start + t] * table_width, B, t * width, width)
-    for t in range(n):
-        q[t] = data[start + t]
-    if offset >= 0:
-        for t in range(n):
-            q[t] -= table[indices[start + t], offset]
     for t in range(n, padded):
-        q[t] = 0
-        v[t] = 0
         for a in range(width):
             B[t * width + a] = 0
-    subtract_product(B, padded, width, x, q)
-    if weights.shape[0] > 0:
-        for t in range(n):
-            v[t] = weights[start + t]
-    else:
-        for t in range(n):
-            v[t] = 1
-    if loss != SQUARED:
-        for t in range(n):
-            v[t] *= reweight(q[t], loss, cut)
+    for first in range(0, padded, GATHERED):
+        stop = min(first + GATHERED, padded)
+        last = min(stop, n)
+        for t in range(first, last):
+            copy(flat, indices[start + t] * table_width, B, t * width, width)
+        for t in range(first, last):
+            q[t] = data[start + t]
+        if offset >= 0:
+            for t in range(first, last):
+                q[t] -= table[indices[start + t], offset]
+        for t in range(last, stop):
+            q[t] = 0
+            v[t] = 0
+        subtract_product(B, first, stop, width, x, q)
+        if weights.shape[0] > 0:
+            for t in range(first, last):
+                v[t] = weights[start + t]
+        else:
+            for t in range(first, last):
+                v[t] = 1
+        if loss != SQUARED:
+            for t in range(first, last):
+                v[t] *= reweight(q[t], loss, cut)
+        add_transposed_product(B, v, q, first, stop, width, r)
     return n, padded
 
 
@@ -201,26 +211,18 @@ def ridges(scale, alpha, alpha_bias, k, p, ridge):
 
 
 @helper
-def gradient(B, v, q, n, p, width, ridge, x, r):
-    """Fill r with B^T (v q) - ridge x."""
-    for a in range(p):
-        r[a] = -ridge[a] * x[a]
-    add_transposed_product(B, v, q, n, width, r)
-
-
-@helper
 def loss_after(i, n, padded, width, weights, start, loss, cut, k, p, out, x, B, q, z):
     """Return the loss of row i at x, given its residuals q at ``out[i]``."""
     current(i, out, k, p, z)
     for a in range(p):
         z[a] = x[a] - z[a]
-    subtract_product(B, padded, width, z, q)
+    subtract_product(B, 0, padded, width, z, q)
     return loss_of(start, n, weights, loss, cut, q)
 
 
 # ---- half-sweeps ---------------------------------------------------------------------
 @kernel(reassociate=True)
-def sweep_iterative(
+def sweep(
     first,
     last,
     indptr,
@@ -236,150 +238,8 @@ def sweep_iterative(
     alpha_bias,
     loss,
     cut,
+    method,
     diagonal,
-    tol,
-    max_steps,
-    out,
-    B,
-    v,
-    q,
-    work,
-    losses,
-):
-    """Solve rows by preconditioned conjugate gradients, warm and up to a tolerance.
-
-    The preconditioner of a row is the diagonal of ``weight * diagonal + ridge``, with
-    the total weight of the row: the table's columns are orthogonal, as the caller sees
-    to, and a random sample of its rows nearly keeps them so. ``tol`` is relative to
-    the preconditioned residual at the start. ``losses[i]`` is the loss of the row.
-
-    Returns
-    -------
-    steps : int
-        The steps taken, summed over the rows.
-    """
-    width = work.shape[1]
-    x, r, z, d, step, product, ridge = (
-        work[0],
-        work[1],
-        work[2],
-        work[3],
-        work[4],
-        work[5],
-        work[6],
-    )
-    steps = 0
-    tiny = (_ULPS * np.finfo(B.dtype).eps) ** 2
-    for i in range(first, last):
-        current(i, out, k, p, x)
-        n, padded = load(
-            i,
-            indptr,
-            indices,
-            data,
-            weights,
-            table,
-            offset,
-            width,
-            loss,
-            cut,
-            x,
-            B,
-            v,
-            q,
-        )
-        if n == 0:
-            clear(i, out, k, p)
-            losses[i] = 0.0
-            continue
-        ridges(scales[i], alpha, alpha_bias, k, p, ridge)
-        gradient(B, v, q, padded, p, width, ridge, x, r)
-        total = 0.0
-        for t in range(n):
-            total += v[t]
-        value = loss_of(indptr[i], n, weights, loss, cut, q)
-        rz = 0.0
-        size = 0.0
-        for a in range(p):
-            value += 0.5 * ridge[a] * np.float64(x[a]) * x[a]
-            curvature = total * diagonal[a] + ridge[a]
-            product[a] = curvature
-            size += curvature * np.float64(x[a]) * x[a]
-        for a in range(p):
-            d[a] = 1.0 / product[a] if product[a] > 0 else 0.0
-            z[a] = d[a] * r[a]
-            step[a] = z[a]
-            rz += np.float64(r[a]) * z[a]
-        enough = max(tol * tol * rz, tiny * size)
-        taken = 0
-        while rz > enough and taken < max_steps:
-            for a in range(p):
-                product[a] = ridge[a] * step[a]
-            add_normal_product(B, v, padded, width, step, product)
-            curvature = 0.0
-            for a in range(p):
-                curvature += np.float64(step[a]) * product[a]
-            if not curvature > 0:
-                break
-            length = rz / curvature
-            value -= 0.5 * length * rz
-            before = rz
-            rz = 0.0
-            stride = B.dtype.type(length)
-            for a in range(p):
-                x[a] += stride * step[a]
-                r[a] -= stride * product[a]
-                z[a] = d[a] * r[a]
-                rz += np.float64(r[a]) * z[a]
-            momentum = B.dtype.type(rz / before)
-            for a in range(p):
-                step[a] = z[a] + momentum * step[a]
-            taken += 1
-        steps += taken
-        if loss == SQUARED:
-            for a in range(p):
-                value -= 0.5 * ridge[a] * np.float64(x[a]) * x[a]
-            losses[i] = max(value, 0.0)
-        else:
-            losses[i] = loss_after(
-                i,
-                n,
-                padded,
-                width,
-                weights,
-                indptr[i],
-                loss,
-                cut,
-                k,
-                p,
-                out,
-                x,
-                B,
-                q,
-                z,
-            )
-        store(i, out, k, p, x)
-    return steps
-
-
-@kernel(reassociate=True)
-def sweep_direct(
-    first,
-    last,
-    indptr,
-    indices,
-    data,
-    weights,
-    scales,
-    table,
-    offset,
-    k,
-    p,
-    alpha,
-    alpha_bias,
-    loss,
-    cut,
-    nonnegative,
     tol,
     max_steps,
     out,
@@ -390,15 +250,27 @@ def sweep_direct(
     G,
     losses,
 ):
-    """Solve rows by their normal equations: Cholesky, or coordinate descent.
+    """Solve rows from their last solutions, and fill ``losses`` with the loss of each.
 
-    With ``nonnegative`` coordinate descent keeps the first k coefficients at least
-    zero; it ends when a pass changes none by more than ``tol`` times the largest.
+    PCG takes preconditioned conjugate gradients. The preconditioner of a row is the
+    diagonal of ``weight * diagonal + ridge``, with the total weight of the row: the
+    table's columns are orthogonal, as the caller sees to, and a random sample of its
+    rows nearly keeps them so. ``tol`` is relative to the preconditioned residual at
+    the start.
+
+    CHOLESKY solves the normal equations. DESCENT does so by coordinate descent, which
+    keeps the first k coefficients at least zero; it ends when a pass changes none by
+    more than ``tol`` times the largest.
     """
     width = work.shape[1]
-    x, r, ridge = work[0], work[1], work[6]
+    x, r, ridge = work[0], work[1], work[2]
     for i in range(first, last):
         current(i, out, k, p, x)
+        ridges(scales[i], alpha, alpha_bias, k, p, ridge)
+        penalty = 0.0
+        for a in range(p):
+            r[a] = -ridge[a] * x[a]
+            penalty -= 0.5 * np.float64(r[a]) * x[a]
         n, padded = load(
             i,
             indptr,
@@ -414,33 +286,39 @@ def sweep_direct(
             B,
             v,
             q,
+            r,
         )
         if n == 0:
             clear(i, out, k, p)
             losses[i] = 0.0
             continue
-        ridges(scales[i], alpha, alpha_bias, k, p, ridge)
-        gradient(B, v, q, padded, p, width, ridge, x, r)
-        value = loss_of(indptr[i], n, weights, loss, cut, q)
-        for a in range(p):
-            value += 0.5 * ridge[a] * np.float64(x[a]) * x[a]
-        for a in range(width * width):
-            G[a] = 0
-        add_gram(B, v, padded, p, width, G)
-        for a in range(p):
-            G[a * width + a] += ridge[a]
-        if nonnegative:
-            descend(G, r, k, p, width, tol, max_steps, x)
+        value = loss_of(indptr[i], n, weights, loss, cut, q) + penalty
+        if method == PCG:
+            total = 0.0
+            for t in range(n):
+                total += v[t]
+            value -= conjugate_gradients(
+                B, v, padded, p, total, diagonal, ridge, tol, max_steps, x, r, work
+            )
         else:
-            factorise(G, p, width)
-            solve_lower(G, p, width, r)
+            for a in range(width * width):
+                G[a] = 0
+            add_gram(B, v, padded, p, width, G)
             for a in range(p):
-                value -= 0.5 * np.float64(r[a]) * r[a]
-            solve_upper(G, p, width, r)
+                G[a * width + a] += ridge[a]
+            if method == DESCENT:
+                descend(G, r, k, p, width, tol, max_steps, x)
+            else:
+                factorise(G, p, width)
+                solve_lower(G, p, width, r)
+                for a in range(p):
+                    value -= 0.5 * np.float64(r[a]) * r[a]
+                solve_upper(G, p, width, r)
+                for a in range(p):
+                    x[a] += r[a]
+        if loss == SQUARED and method != DESCENT:
             for a in range(p):
-                x[a] += r[a]
                 value -= 0.5 * ridge[a] * np.float64(x[a]) * x[a]
-        if loss == SQUARED and not nonnegative:
             losses[i] = max(value, 0.0)
         else:
             losses[i] = loss_after(
@@ -461,6 +339,52 @@ def sweep_direct(
                 r,
             )
         store(i, out, k, p, x)
+
+
+@kernel(reassociate=True)
+def conjugate_gradients(B, v, n, p, total, diagonal, ridge, tol, max_steps, x, r, work):
+    """Correct x until the residual r is small, and return what the objective loses."""
+    width = work.shape[1]
+    z, d, step, product = work[3], work[4], work[5], work[6]
+    decrease = 0.0
+    rz = 0.0
+    size = 0.0
+    for a in range(p):
+        curvature = total * diagonal[a] + ridge[a]
+        size += curvature * np.float64(x[a]) * x[a]
+        d[a] = 1.0 / curvature if curvature > 0 else 0.0
+        z[a] = d[a] * r[a]
+        step[a] = z[a]
+        rz += np.float64(r[a]) * z[a]
+    for a in range(p, width):
+        step[a] = 0
+    tiny = (_ULPS * np.finfo(B.dtype).eps) ** 2
+    enough = max(tol * tol * rz, tiny * size)
+    taken = 0
+    while rz > enough and taken < max_steps:
+        for a in range(p):
+            product[a] = ridge[a] * step[a]
+        add_normal_product(B, v, n, width, step, product)
+        curvature = 0.0
+        for a in range(p):
+            curvature += np.float64(step[a]) * product[a]
+        if not curvature > 0:
+            break
+        length = rz / curvature
+        decrease += 0.5 * length * rz
+        before = rz
+        rz = 0.0
+        stride = B.dtype.type(length)
+        for a in range(p):
+            x[a] += stride * step[a]
+            r[a] -= stride * product[a]
+            z[a] = d[a] * r[a]
+            rz += np.float64(r[a]) * z[a]
+        momentum = B.dtype.type(rz / before)
+        for a in range(p):
+            step[a] = z[a] + momentum * step[a]
+        taken += 1
+    return decrease
 
 
 @helper
@@ -614,14 +538,14 @@ def sweep_sample(
             B,
             v,
             q,
+            r,
         )
         for t in range(n):
             v[t] *= precision
-        add_transposed_product(B, v, q, padded, width, r)
         for a in range(width * width):
             G[a] = 0
         for a in range(p):
-            r[a] += prior_linear[a]
+            r[a] = precision * r[a] + prior_linear[a]
             for b in range(p):
                 G[a * width + b] = prior_precision[a, b]
         add_gram(B, v, padded, p, width, G)

@@ -63,27 +63,48 @@ class _Access:
         mask = ir.Constant(everywhere, [0] * vector.count)
         return builder.shuffle_vector(first, first, mask)
 
-    def halve(self, value, count):
-        """Add the upper half of the lanes to the lower."""
-        builder = self.builder
-        lanes = ir.VectorType(ir.IntType(32), count // 2)
-        parts = [
-            builder.shuffle_vector(
-                value,
-                value,
-                ir.Constant(lanes, list(range(start, start + count // 2))),
-            )
-            for start in (0, count // 2)
-        ]
-        return builder.fadd(*parts)
+    def shuffle(self, a, b, lanes):
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+        return self.builder.shuffle_vector(a, b, mask)
 
-    def total(self, value):
-        """Return the sum of the lanes."""
-        count = self.type.count
-        while count > 1:
-            value = self.halve(value, count)
-            count //= 2
-        return self.builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+    def folded(self, value, count):
+        """Return the sums of the lanes whose numbers are equal modulo ``count``."""
+        n = self.type.count
+        while n > count:
+            n //= 2
+            low = self.shuffle(value, value, list(range(n)))
+            high = self.shuffle(value, value, list(range(n, 2 * n)))
+            value = self.builder.fadd(low, high)
+        return value
+
+    def merged(self, a, b, run):
+        """Return sums of two lanes each, in turn ``run`` of a and ``run`` of b.
+
+        No lane leaves its block of 16 bytes: such shuffles take one cycle.
+        """
+        n = self.type.count
+        half = n * 8 // WIDTH
+        parts = []
+        for first in (0, half):
+            lanes = []
+            for block in range(first, n, 2 * half):
+                for at in range(block, block + half, run):
+                    lanes += [*range(at, at + run), *range(n + at, n + at + run)]
+            parts.append(self.shuffle(a, b, lanes))
+        return self.builder.fadd(*parts)
+
+    def totals(self, values):
+        """Return the sums of the lanes of four vectors."""
+        a, b, c, d = values
+        vectors = [self.merged(a, b, 1), self.merged(c, d, 1)]
+        if self.type.count * 4 == WIDTH:  # four lanes in a block
+            vectors = [self.merged(*vectors, 2)]
+        each = 4 // len(vectors)
+        return [
+            self.builder.extract_element(total, ir.Constant(ir.IntType(32), lane))
+            for total in (self.folded(vector, each) for vector in vectors)
+            for lane in range(each)
+        ]
 
     def blocks(self, length):
         """Loop over the offsets of the vectors of a run."""
@@ -116,7 +137,7 @@ def _dot4(typingctx, B, at, stride, x, x_at, length):
                 builder.store(
                     builder.fadd(builder.load(total), product, flags=_FUSED), total
                 )
-        totals = [access.total(builder.load(total)) for total in sums]
+        totals = access.totals([builder.load(total) for total in sums])
         return context.make_tuple(builder, signature.return_type, totals)
 
     i = types.int64

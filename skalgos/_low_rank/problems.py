@@ -1,6 +1,7 @@
 """Observed entries, by rows and by columns, as the half-sweeps read them."""
 
 import math
+from itertools import pairwise
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -75,8 +76,9 @@ class Problem(NamedTuple):
         return self.rows.values.dtype
 
     @property
-    def n_entries(self):
-        return len(self.rows.values)
+    def total(self):
+        """The weight of all entries."""
+        return float(self.row_weights @ self.rows.totals)
 
 
 def _totals(indptr, weights):
@@ -141,6 +143,17 @@ def make_problem(
     return Problem(rows, columns, row_weights)
 
 
+def chunks_of(side, threads):
+    """Return where chunks of rows of about equal work begin and end."""
+    n_rows, n_entries = side.shape
+    cost = side.indptr + 4 * np.arange(n_rows + 1)
+    n_chunks = 1 if threads == 1 else 8 * threads
+    n_chunks = max(n_chunks, -(-n_entries // ENTRIES_PER_CALL))
+    cuts = np.searchsorted(cost, np.linspace(0, cost[-1], n_chunks + 1)[1:-1])
+    bounds = np.unique([0, *cuts.tolist(), n_rows]).tolist()
+    return list(pairwise(bounds))
+
+
 class Pool:
     """Chunks of rows of about equal work, and a set of buffers for each thread.
 
@@ -154,13 +167,7 @@ class Pool:
     """
 
     def __init__(self, side, width, threads, dtype):
-        n_rows, n_entries = side.shape
-        cost = side.indptr + 4 * np.arange(n_rows + 1)
-        n_chunks = 1 if threads == 1 else 8 * threads
-        n_chunks = max(n_chunks, -(-n_entries // ENTRIES_PER_CALL))
-        cuts = np.searchsorted(cost, np.linspace(0, cost[-1], n_chunks + 1)[1:-1])
-        bounds = np.unique([0, *cuts.tolist(), n_rows])
-        self.chunks = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+        self.chunks = chunks_of(side, threads)
         longest = int(np.diff(side.indptr).max(initial=1)) + 3
         self._free = SimpleQueue()
         for _ in range(min(threads, max(len(self.chunks), 1))):

@@ -19,9 +19,14 @@ import numpy as np
 from scipy import linalg, sparse
 
 from skalgos._low_rank import kernels
-from skalgos._low_rank.problems import Pool, aligned, padded
+from skalgos._low_rank.problems import Pool, aligned, chunks_of, padded
 from skalgos._threads import chunk_map
 
+METHODS = {
+    "pcg": kernels.PCG,
+    "cholesky": kernels.CHOLESKY,
+    "coordinate-descent": kernels.DESCENT,
+}
 # Up to this many coefficients a row is solved faster by Cholesky factorisation.
 DIRECT_UP_TO = 12
 MAX_STEPS = 50
@@ -94,16 +99,14 @@ class Fit(NamedTuple):
 
 
 # ---- the metric of the ridge ---------------------------------------------------------
-def gram(F, k, weights=None, other=None):
-    """Return F^T diag(weights) other of the first k columns, in double precision."""
+def gram(F, k, weights=None):
+    """Return F^T diag(weights) F of the first k columns, in double precision."""
     total = np.zeros((k, k))
     for start in range(0, len(F), BLOCK):
         rows = slice(start, start + BLOCK)
         block = F[rows, :k].astype(np.float64)
-        right = block if other is None else other[rows, :k].astype(np.float64)
-        if weights is not None:
-            right = right * weights[rows, None]
-        total += block.T @ right
+        weighted = block if weights is None else block * weights[rows, None]
+        total += block.T @ weighted
     return total
 
 
@@ -163,65 +166,44 @@ class HalfSweep:
         """Correct ``out`` and return the loss of each row.
 
         ``totals`` are the total weights of the rows of the table: by them its average
-        row is taken, which is the preconditioner.
+        row is taken, which is the preconditioner of "pcg".
         """
         side, k, p = self.side, self.k, self.p
         dtype = side.values.dtype
-        offset = k + 1 if self.bias else -1
-        head = (
-            side.indptr,
-            side.indices,
-            side.values,
-            side.weights,
-            side.scales,
-            table,
-            offset,
-            k,
-            p,
-            float(alpha * loss.curvature),
-            float(alpha_bias * loss.curvature),
-            loss.code,
-            float(loss.cut),
-        )
+        diagonal = np.empty(p, dtype)
         if self.solver == "pcg":
-            diagonal = np.ones(p)
             diagonal[:k] = np.diag(gram_diagonal(table, k, totals)) / totals.sum()
+            diagonal[k:] = 1
 
-            def solve(first, last, B, v, q, work, G):
-                kernels.sweep_iterative(
-                    first,
-                    last,
-                    *head,
-                    diagonal.astype(dtype),
-                    tol,
-                    max_steps,
-                    out,
-                    B,
-                    v,
-                    q,
-                    work,
-                    self._losses,
-                )
-
-        else:
-            nonnegative = self.solver == "coordinate-descent"
-
-            def solve(first, last, B, v, q, work, G):
-                kernels.sweep_direct(
-                    first,
-                    last,
-                    *head,
-                    nonnegative,
-                    tol,
-                    max_steps,
-                    out,
-                    B,
-                    v,
-                    q,
-                    work,
-                    G,
-                    self._losses,
-                )
+        def solve(first, last, B, v, q, work, G):
+            kernels.sweep(
+                first,
+                last,
+                side.indptr,
+                side.indices,
+                side.values,
+                side.weights,
+                side.scales,
+                table,
+                k + 1 if self.bias else -1,
+                k,
+                p,
+                float(alpha * loss.curvature),
+                float(alpha_bias * loss.curvature),
+                loss.code,
+                float(loss.cut),
+                METHODS[self.solver],
+                diagonal,
+                float(tol),
+                max_steps,
+                out,
+                B,
+                v,
+                q,
+                work,
+                G,
+                self._losses,
+            )
 
         self._pool.run(self._map, solve)
         return self._losses / loss.curvature
@@ -247,11 +229,10 @@ def choose_solver(solver, nonnegative, p):
 
 
 # ---- residuals -----------------------------------------------------------------------
-def predict(side, factors, map_chunks=map):
+def predict(side, factors):
     """Return the value of the factors at each entry of a side by rows."""
-    out = np.empty(len(side.values))
-    pool = Pool(side, 1, 1, side.values.dtype)
-    for first, last in pool.chunks:
+    out = np.empty_like(side.values)
+    for first, last in chunks_of(side, 1):
         kernels.predict_rows(
             first,
             last,
@@ -284,10 +265,20 @@ def predict_at(rows, columns, factors):
 
 
 def all_weights(problem):
-    """Return the weight of each entry, those of the rows included."""
+    """Return the weight of each entry, with that of its row; None if all are 1."""
     side = problem.rows
+    own = side.weights if len(side.weights) else None
+    if (problem.row_weights == 1).all():
+        return own
     weights = np.repeat(problem.row_weights, np.diff(side.indptr))
-    return weights * side.weights if len(side.weights) else weights
+    return weights if own is None else weights * own
+
+
+def mean_square(problem):
+    """Return the weighted mean of the squared values."""
+    values, weights = problem.rows.values, all_weights(problem)
+    weighted = values if weights is None else weights * values
+    return float(weighted @ values) / problem.total
 
 
 def weighted_median(values, weights):
@@ -300,10 +291,11 @@ def weighted_median(values, weights):
 def spread(problem, residuals):
     """Return a robust standard deviation of residuals around zero."""
     size = np.abs(residuals)
-    if not len(problem.rows.weights) and (problem.row_weights == 1).all():
+    weights = all_weights(problem)
+    if weights is None:
         middle = (len(size) - 1) // 2
         return MAD_TO_SIGMA * float(np.partition(size, middle)[middle])
-    return MAD_TO_SIGMA * weighted_median(size, all_weights(problem))
+    return MAD_TO_SIGMA * weighted_median(size, weights)
 
 
 def _scaled(problem, values):
@@ -314,19 +306,23 @@ def _scaled(problem, values):
     values, it must not exceed the ridge (see :func:`optimality_ratio`).
     """
     rows, columns = problem.rows, problem.columns
-    values = np.asarray(values, np.float64) * all_weights(problem)
+    weights = all_weights(problem)
+    if weights is not None:
+        values = values * weights.astype(values.dtype, copy=False)
     with np.errstate(divide="ignore"):
         a = np.where(rows.scales > 0, (problem.row_weights * rows.scales) ** -0.5, 0)
         b = np.where(columns.scales > 0, columns.scales**-0.5, 0)
-    values *= np.repeat(a, np.diff(rows.indptr))
-    values *= b[rows.indices]
+    if (a != 1).any():
+        values = values * np.repeat(a.astype(values.dtype), np.diff(rows.indptr))
+    if (b != 1).any():
+        values = values * b.astype(values.dtype)[rows.indices]
     shape = (len(rows.scales), len(columns.scales))
     return sparse.csr_array((values, rows.indices, rows.indptr), shape)
 
 
 def spectral_norm(matrix, rng, tol=1e-3, max_steps=100):
     """Return the largest singular value, from below, by the power method."""
-    v = rng.standard_normal(matrix.shape[1])
+    v = rng.standard_normal(matrix.shape[1]).astype(matrix.dtype)
     norm = 0.0
     for _ in range(max_steps):
         size = np.linalg.norm(v)
@@ -350,15 +346,15 @@ def largest_singular_value(matrix, rng, tol=1e-6, max_steps=100):
     if matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.T
     n = matrix.shape[1]
-    basis = np.empty((min(max_steps, n), n))
+    basis = np.empty((min(max_steps, n), n), matrix.dtype)
     diagonal, above = [], []
-    v = rng.standard_normal(n)
+    v = rng.standard_normal(n).astype(matrix.dtype)
     v /= np.linalg.norm(v)
     before = 0.0
     for step in range(len(basis)):
         basis[step] = v
         v = matrix.T @ (matrix @ v)
-        diagonal.append(v @ basis[step])
+        diagonal.append(float(v @ basis[step]))
         for _ in range(2):  # once is not enough to keep the basis orthogonal
             v -= basis[: step + 1].T @ (basis[: step + 1] @ v)
         size = np.linalg.norm(v)
@@ -422,7 +418,7 @@ def _start(problem, k, bias, init, robust, rng):
     right = aligned((n_columns, width), problem.dtype)
     if bias:
         left[:, k] = right[:, k] = 1
-    directions = rng.standard_normal((n_columns, k))
+    directions = rng.standard_normal((n_columns, k)).astype(problem.dtype)
     if init == "spectral":
         # Signs bear gross errors: the sub-gradient of the absolute error at zero.
         values = problem.rows.values
@@ -433,10 +429,9 @@ def _start(problem, k, bias, init, robust, rng):
     directions, _ = np.linalg.qr(directions)
     # Both factors as large as the square root of the values: then the units of the
     # values do not matter.
-    mean_square = np.average(
-        np.square(problem.rows.values), weights=all_weights(problem)
+    size = (mean_square(problem) or 1.0) ** 0.25 * np.sqrt(
+        n_columns / directions.shape[1]
     )
-    size = (mean_square or 1.0) ** 0.25 * np.sqrt(n_columns / directions.shape[1])
     right[:, : directions.shape[1]] = directions * size
     return Factors(left, right, k, bias)
 
@@ -480,6 +475,7 @@ class _Alternation:
         self.problem, self.factors = problem, factors
         k, bias = factors.k, factors.bias
         self.rotates = solver != "coordinate-descent"
+        self.aligns = solver == "pcg"
         self.row_half = HalfSweep(problem.rows, k, bias, solver, threads, map_chunks)
         self.column_half = HalfSweep(
             problem.columns, k, bias, solver, threads, map_chunks
@@ -529,8 +525,22 @@ class _Alternation:
         self.A = np.diag(D / stretch**2)
         self.B = np.diag(np.where(D > 0, D * stretch**2, floor))
 
+    def align(self, F, totals):
+        """Rotate both factors: those of F that entries see become uncorrelated.
+
+        That is what the preconditioner takes for granted. A rotation leaves product
+        and ridge as they are; where all are seen equally often there is none to do.
+        """
+        left, right, k, _ = self.factors
+        _, Q = np.linalg.eigh(gram(F, k, totals))
+        rotate(left, k, Q)
+        rotate(right, k, Q)
+        self.A, self.B = Q.T @ self.A @ Q, Q.T @ self.B @ Q
+
     def rows(self, alpha, alpha_bias, loss, tol):
         left, right, _, _ = self.factors
+        if self.aligns:
+            self.align(right, self.problem.columns.totals)
         self.row_half(
             right, self.problem.columns.totals, left, alpha, alpha_bias, loss, tol=tol
         )
@@ -539,6 +549,8 @@ class _Alternation:
     def columns(self, alpha, alpha_bias, loss, tol):
         """Solve the columns and return the loss of all entries."""
         left, right, _, _ = self.factors
+        if self.aligns:
+            self.align(left, self.row_totals)
         losses = self.column_half(
             left, self.row_totals, right, alpha, alpha_bias, loss, tol=tol
         )
@@ -558,19 +570,15 @@ class _Alternation:
 
 
 def _change(new, old, row_weights):
-    """Return the relative change of the product of two factors, rows weighted."""
+    """Return the root mean square change of the product of factors, rows weighted."""
     k = new.k
-    weights = None if (row_weights == 1).all() else row_weights
-
-    def product(a, b):
-        rows = gram(a.left, k, weights, b.left)
-        return float(np.sum(rows * gram(a.right, k, other=b.right)))
-
-    squares = product(new, new)
-    if squares <= 0:
-        return 0.0
-    difference = squares + product(old, old) - 2 * product(new, old)
-    return math.sqrt(max(difference, 0.0) / squares)
+    # By the triangles of the factors side by side, in which nothing cancels.
+    left = np.hstack([new.left[:, :k], old.left[:, :k]])
+    left *= np.sqrt(row_weights)[:, None].astype(left.dtype)
+    right = np.hstack([new.right[:, :k], -old.right[:, :k]])
+    R, S = (np.linalg.qr(F, mode="r").astype(np.float64) for F in (left, right))
+    n_cells = row_weights.sum() * len(new.right)
+    return float(np.linalg.norm(R @ S.T)) / math.sqrt(n_cells)
 
 
 def alternate(
@@ -624,7 +632,7 @@ def alternate(
     tol : float
         Stop once a sweep at the final ridge lowers the objective by less than this
         share of it, or of its value for zero factors squared, and changes the product
-        of the factors by less than this share.
+        of the factors by less than this share of the size of the values.
     rng : RandomState
     threads : int
     on_sweep : callable, default=None
@@ -654,7 +662,9 @@ def alternate(
             continuation = automatic_continuation(problem, k)
         norm = spectral_norm(gradient_matrix(problem, None, now), rng, 0.02, 10)
         ridges = ridge_path(alpha, norm, continuation, max_iter)
-    null = 0.5 * float(all_weights(problem) @ np.square(problem.rows.values, dtype="d"))
+    values = problem.rows.values
+    null = 0.5 * problem.total * mean_square(problem)
+    size = spread(problem, values) if robust else math.sqrt(mean_square(problem))
     # After the path a robust loss still settles its scale, and then is held fixed.
     # One that is not convex does so twice: its own small scale must come from itself,
     # or entries that the ridge shrinks would fall out of it one after the other.
@@ -664,7 +674,6 @@ def alternate(
         settling += min(10, max_iter // 4)
     if path is not None:
         settling = max_iter
-    total = float(all_weights(problem).sum())
     objectives, errors, converged, number = [], [], False, 0
     descent_tol = 1e-7 if nonnegative else inner_tol
     with chunk_map(threads) as map_chunks:
@@ -687,7 +696,7 @@ def alternate(
             state.rows(*ridge, now, descent_tol)
             state.balance()
             value = state.columns(*ridge, now, descent_tol)
-            errors.append(math.sqrt(2 * value / total))
+            errors.append(math.sqrt(2 * value / problem.total))
             value += state.ridge(*ridge)
             stop = on_sweep is not None and on_sweep(
                 Sweep(number, current, errors, factors)
@@ -699,7 +708,7 @@ def alternate(
             if len(objectives) > 1:
                 decrease = objectives[-2] - value
                 small = decrease <= tol * value or value <= tol * tol * null
-                if small and _change(factors, old, problem.row_weights) <= tol:
+                if small and _change(factors, old, problem.row_weights) <= tol * size:
                     converged = True
                     break
         state.balance()
@@ -806,7 +815,7 @@ def choose_ridge(problem, k, held_out, *, loss, rng, on_ridge=None, **options):
 
 
 # ---- after the alternation -----------------------------------------------------------
-def fold_in(problem, right, k, *, bias, alpha, alpha_bias, loss, nonnegative, threads):
+def fold_in(side, right, k, *, bias, alpha, alpha_bias, loss, nonnegative, threads):
     """Return the left table for given right factors, each row to full accuracy.
 
     A row's result depends on its entries and the right factors alone. For a robust
@@ -815,7 +824,8 @@ def fold_in(problem, right, k, *, bias, alpha, alpha_bias, loss, nonnegative, th
 
     Parameters
     ----------
-    problem : Problem
+    side : Side
+        The entries by rows.
     right : ndarray
         A table of factors.
     k : int
@@ -827,7 +837,8 @@ def fold_in(problem, right, k, *, bias, alpha, alpha_bias, loss, nonnegative, th
     -------
     left : ndarray
     """
-    left = aligned((len(problem.rows.scales), right.shape[1]), problem.dtype)
+    dtype = side.values.dtype
+    left = aligned((len(side.scales), right.shape[1]), dtype)
     if bias:
         left[:, k] = 1
     steps = [loss]
@@ -838,13 +849,13 @@ def fold_in(problem, right, k, *, bias, alpha, alpha_bias, loss, nonnegative, th
             early = Loss(kernels.HUBER, cut, CURVATURES["huber"])
         steps = [early] * 20 + [loss] * 20
     solver = "coordinate-descent" if nonnegative else "cholesky"
-    accuracy = 10 * np.finfo(problem.dtype).eps
+    accuracy = 10 * np.finfo(dtype).eps
     with chunk_map(threads) as map_chunks:
-        half = HalfSweep(problem.rows, k, bias, solver, threads, map_chunks)
+        half = HalfSweep(side, k, bias, solver, threads, map_chunks)
         for step in steps:
             half(
                 right,
-                problem.columns.totals,
+                None,
                 left,
                 alpha,
                 alpha_bias,

@@ -17,15 +17,17 @@ def entries(X, missing_values):
     Returns
     -------
     entries : scipy.sparse.csr_array
-        With sorted indices; its data are a copy.
+        With sorted indices; it may share memory with X.
     """
     if sparse.issparse(X):
         # An array, so that nothing below is a matrix in numpy's sense.
-        X = sparse.csr_array(X, copy=True)
+        canonical = X.has_canonical_format
+        X = sparse.csr_array(X, copy=not canonical)
         X.sum_duplicates()
-        keep = ~_is_missing(X.data, missing_values)
-        if keep.all():
+        missing = _is_missing(X.data, missing_values)
+        if not missing.any():
             return X
+        keep = ~missing
         counts = np.concatenate([[0], np.cumsum(keep)])
         return sparse.csr_array(
             (X.data[keep], X.indices[keep], counts[X.indptr]), X.shape

@@ -81,7 +81,7 @@ class LowRankCompletion(ClassNamePrefixFeaturesOutMixin, LowRankTable):
 
     tol : float, default=1e-3
         Stop when a sweep lowers the objective by less than this share of it and changes
-        the fitted table by less than this share.
+        the fitted table by less than this share of the size of the values.
 
     validation_fraction : float, default=0.1
         The share of observed entries held out for ``alpha="auto"``.
@@ -142,7 +142,8 @@ class LowRankCompletion(ClassNamePrefixFeaturesOutMixin, LowRankTable):
         The spectral norm of the gradient of the loss divided by the ridge. Up to 1, and
         with converged factors, it proves that the fitted table is the best of any rank;
         above, that more components would lower the objective. NaN where there is no
-        such proof: without a ridge, with "tukey" or ``nonnegative=True``.
+        such proof: without a ridge, with "tukey" or ``nonnegative=True``, and where
+        ``max_iter`` ended the fit.
 
     scale_ : float
         The standard deviation of the residuals that the robust loss is measured in; NaN

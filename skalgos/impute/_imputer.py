@@ -80,7 +80,7 @@ class LowRankImputer(LowRankTable):
 
     tol : float, default=1e-3
         Stop when a sweep lowers the objective by less than this share of it and changes
-        the fitted table by less than this share.
+        the fitted table by less than this share of the size of the values.
 
     validation_fraction : float, default=0.1
         The share of observed entries held out for ``alpha="auto"``.
@@ -152,7 +152,8 @@ class LowRankImputer(LowRankTable):
         The spectral norm of the gradient of the loss divided by the ridge. Up to 1, and
         with converged factors, it proves that the fitted table is the best of any rank;
         above, that more components would lower the objective. NaN where there is no
-        such proof: without a ridge, with "tukey" or ``nonnegative=True``.
+        such proof: without a ridge, with "tukey" or ``nonnegative=True``, and where
+        ``max_iter`` ended the fit.
 
     scale_ : float
         The standard deviation of the residuals that the robust loss is measured in; NaN
@@ -277,7 +278,7 @@ class LowRankImputer(LowRankTable):
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None, entry_weight=None):
         """Fit a table of low rank to the observed entries.
 
         Parameters
@@ -288,17 +289,28 @@ class LowRankImputer(LowRankTable):
         y : Ignored
             Not used, present for API consistency by convention.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts; None is once.
+
+        entry_weight : {array-like, sparse matrix} of shape (n_samples, n_features), \
+                default=None
+            How much the loss of each entry counts; None is 1. What it has at missing
+            entries does not matter.
+
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        self._fit_all(X)
+        self._fit_all(X, sample_weight, entry_weight)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None, sample_weight=None, entry_weight=None):
         """Fit, and fill the gaps of X.
+
+        Without ``entry_weight`` that is what ``fit`` and ``transform`` give; with it,
+        the weights enter into what is filled in too.
 
         Parameters
         ----------
@@ -308,14 +320,17 @@ class LowRankImputer(LowRankTable):
         y : Ignored
             Not used, present for API consistency by convention.
 
+        sample_weight, entry_weight : default=None
+            As in ``fit``.
+
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features_out)
             X without gaps.
         """
-        return self._filled(*self._fit_all(X))
+        return self._filled(*self._fit_all(X, sample_weight, entry_weight))
 
-    def _fit_all(self, X):
+    def _fit_all(self, X, sample_weight, entry_weight):
         with self._all_or_nothing():
             if not self.min_value < self.max_value:
                 raise ValueError(
@@ -323,7 +338,7 @@ class LowRankImputer(LowRankTable):
                     f"max_value={self.max_value}."
                 )
             X = self._validated(X, reset=True)
-            W = self._fit(X)
+            W = self._fit(X, sample_weight, entry_weight)
             self.indicator_ = None
             if self.add_indicator:
                 self.indicator_ = MissingIndicator(error_on_new=False)

@@ -54,11 +54,14 @@ class PairRegressor(CallbackSupportMixin, RegressorMixin, SkalEstimator):
             _distinct(column) for column in ids
         )
         shape = len(self.row_ids_), len(self.column_ids_)
-        order = sparse.csr_array((np.arange(len(y)), (rows, columns)), shape)
-        if order.nnz == len(y):
-            order.sort_indices()
-            indptr, indices, order = order.indptr, order.indices, order.data
-            y, weights = y[order], weights[order]
+        # What is sorted by row and column: the values, or where they stand.
+        plain = (weights == 1).all()
+        sorted_ = y if plain else np.arange(len(y), dtype=_index_type(len(y)))
+        sorted_ = sparse.csr_array((sorted_, (rows, columns)), shape)
+        if sorted_.nnz == len(y):
+            indptr, indices, sorted_ = sorted_.indptr, sorted_.indices, sorted_.data
+            y = sorted_ if plain else y[sorted_]
+            weights = None if plain else weights[sorted_]
         else:
             order = np.lexsort((y, columns, rows))
             rows, columns, y, weights = (
@@ -69,10 +72,10 @@ class PairRegressor(CallbackSupportMixin, RegressorMixin, SkalEstimator):
             weights = np.add.reduceat(weights, np.flatnonzero(new))
             rows, indices, y = rows[new], columns[new], y[new]
             indptr = np.searchsorted(rows, np.arange(shape[0] + 1))
+            weights = None if (weights == 1).all() else weights
         self.y_min_, self.y_max_ = float(y.min()), float(y.max())
         self.intercept_ = float(np.average(y.astype(np.float64), weights=weights))
-        table = sparse.csr_array((y, indices, indptr), shape)
-        return table, (None if (weights == 1).all() else weights)
+        return sparse.csr_array((y, indices, indptr), shape), weights
 
     def _codes(self, X):
         """Return the numbers of the ids of both columns of X, -1 for unseen ones."""
@@ -156,6 +159,11 @@ def _ids(column, side):
     return column.astype(np.int64 if whole else np.float64)
 
 
+def _index_type(size):
+    """Return the smaller of two types for numbers up to a size."""
+    return np.int32 if size < 2**31 else np.int64
+
+
 def _distinct(ids):
     """Return the sorted distinct ids, and the place of each among them."""
     if ids.dtype.kind in "iu":
@@ -163,7 +171,7 @@ def _distinct(ids):
         if high - low < 4 * len(ids) + 1000:  # counting is faster than sorting
             seen = np.zeros(high - low + 1, bool)
             seen[ids - ids.dtype.type(low)] = True
-            places = np.cumsum(seen) - 1
+            places = np.cumsum(seen, dtype=_index_type(len(ids))) - 1
             distinct = np.flatnonzero(seen).astype(ids.dtype) + ids.dtype.type(low)
             return distinct, places[ids - ids.dtype.type(low)]
     return np.unique(ids, return_inverse=True)

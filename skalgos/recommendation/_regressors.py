@@ -80,7 +80,7 @@ class MatrixFactorizationRegressor(PairRegressor):
 
     tol : float, default=1e-3
         Stop when a sweep lowers the objective by less than this share of it and changes
-        the products of the factors by less than this share.
+        the products of the factors by less than this share of the size of the values.
 
     early_stopping : bool, default=False
         Whether to hold out pairs and stop when their error no longer falls; the factors
@@ -335,7 +335,6 @@ class MatrixFactorizationRegressor(PairRegressor):
         values = (table.data - self.intercept_).astype(table.dtype)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rng = np.random.RandomState(seed)
-        rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
         out = np.zeros(len(values), bool)
         if self.early_stopping and len(values) < 2:
             raise ValueError(
@@ -347,22 +346,28 @@ class MatrixFactorizationRegressor(PairRegressor):
             n_out = min(max(n_out, 1), len(values) - 1)
             out[rng.permutation(len(values))[:n_out]] = True
 
-        def problem_of(kept):
-            counts = np.bincount(rows[kept], minlength=table.shape[0])
+        rows_out = np.searchsorted(table.indptr, np.flatnonzero(out), "right") - 1
+
+        def problem_of(indptr, part):
             return make_problem(
-                np.concatenate([[0], np.cumsum(counts)]),
-                table.indices[kept],
-                values[kept],
+                indptr,
+                table.indices[part],
+                values[part],
                 table.shape[1],
                 scaling=self.alpha_scaling,
-                weights=None if weights is None else weights[kept].astype(values.dtype),
+                weights=None if weights is None else weights[part].astype(values.dtype),
             )
 
+        def without_held_out():
+            counts = np.bincount(rows_out, minlength=table.shape[0])
+            gone = np.concatenate([[0], np.cumsum(counts)])
+            return problem_of(table.indptr - gone, ~out)
+
         held_out = HeldOut(
-            rows[out],
+            rows_out,
             table.indices[out],
             values[out].astype(np.float64),
-            np.ones(out.sum()) if weights is None else weights[out],
+            np.ones(len(rows_out)) if weights is None else weights[out],
         )
         options = {
             "alpha_bias": self.alpha_bias,
@@ -388,13 +393,16 @@ class MatrixFactorizationRegressor(PairRegressor):
             alpha, self.alpha_path_ = 1.0, np.empty((0, 2))
             if out.any():
                 alpha, self.alpha_path_ = choose_ridge(
-                    problem_of(~out),
+                    without_held_out(),
                     self.n_components,
                     held_out,
                     on_ridge=on_ridge,
                     **options,
                 )
-        problem = problem_of(~out if self.early_stopping else slice(None))
+        if self.early_stopping:
+            problem = without_held_out()
+        else:
+            problem = problem_of(table.indptr, slice(None))
         errors, best = [], [np.inf, None, 0]
 
         def on_sweep(sweep):

@@ -81,3 +81,28 @@ def test_values_are_kept_in_range():
 def test_nothing_to_fill():
     filled = LowRankImputer(3, random_state=0).fit_transform(TRUTH)
     np.testing.assert_array_equal(filled, TRUTH)
+
+
+def test_entries_of_little_weight_count_little():
+    rng = np.random.RandomState(0)
+    gross = ~GAPS & (rng.uniform(size=X.shape) < 0.1)
+    bad = np.where(gross, X + 5, X)
+    weight = np.where(gross, 1e-6, 1.0)
+
+    def error(data, **weights):
+        imputer = LowRankImputer(3, alpha=0.3, random_state=0)
+        return np.sqrt(
+            np.mean((imputer.fit_transform(data, **weights) - TRUTH)[GAPS] ** 2)
+        )
+
+    clean = error(np.where(gross, np.nan, X))
+    assert error(bad, entry_weight=weight) == pytest.approx(clean, rel=1e-2)
+    assert error(bad) > 3 * clean
+
+
+def test_weights_of_rows_are_repetitions():
+    counts = np.random.RandomState(0).randint(0, 3, len(X))
+    imputer = LowRankImputer(3, random_state=0)
+    weighted = imputer.fit(X, sample_weight=counts).transform(X)
+    repeated = imputer.fit(np.repeat(X, counts, axis=0)).transform(X)
+    np.testing.assert_allclose(weighted, repeated, atol=1e-7)

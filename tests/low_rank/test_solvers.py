@@ -78,7 +78,7 @@ def published():
 
 def test_the_spectral_norm(published):
     X, observed, problem = published
-    assert problem.n_entries == 8998
+    assert problem.total == 8998
     matrix = solvers._scaled(problem, problem.rows.values)
     norm = spectral_norm(matrix, np.random.RandomState(0), 1e-10, 1000)
     assert norm == pytest.approx(31.33092, abs=1e-5)
@@ -339,11 +339,11 @@ def test_balancing(seed, k, lost):
 def test_gram_adds_up_blocks(monkeypatch):
     monkeypatch.setattr(solvers, "BLOCK", 4)
     rng = np.random.RandomState(0)
-    F, G = rng.standard_normal((11, 5)), rng.standard_normal((11, 5))
+    F = rng.standard_normal((11, 5))
     w = rng.uniform(size=11)
     np.testing.assert_allclose(gram(F, 3), F[:, :3].T @ F[:, :3])
     np.testing.assert_allclose(
-        gram(F, 3, w, G), F[:, :3].T @ (w[:, None] * G[:, :3]), atol=1e-12
+        gram(F, 3, w), F[:, :3].T @ (w[:, None] * F[:, :3]), atol=1e-12
     )
 
 
@@ -474,13 +474,18 @@ def test_folding_in_is_independent_of_the_other_rows(nonnegative):
         nonnegative=nonnegative,
         threads=1,
     )
-    whole = fold_in(problem_of(X, observed), right, 3, **options)
-    part = fold_in(problem_of(X[5:8], observed[5:8]), right, 3, **options)
+    whole = fold_in(problem_of(X, observed).rows, right, 3, **options)
+    part = fold_in(problem_of(X[5:8], observed[5:8]).rows, right, 3, **options)
     np.testing.assert_allclose(part, whole[5:8], atol=1e-12)
 
 
 # ---- recovery ------------------------------------------------------------------------
 def recover(n, k, density, condition, seed):
+    """Return whether a table is recovered; None where no method could.
+
+    ``density`` is the number of entries for each degree of freedom. Factors of a row
+    or column with less than k entries are not determined.
+    """
     rng = np.random.default_rng(seed)
     U, _ = np.linalg.qr(rng.standard_normal((n, k)))
     V, _ = np.linalg.qr(rng.standard_normal((n, k)))
@@ -489,8 +494,11 @@ def recover(n, k, density, condition, seed):
     places = np.sort(rng.choice(n * n, int(density * k * (2 * n - k)), replace=False))
     observed = np.zeros(n * n, bool)
     observed[places] = True
+    observed = observed.reshape(n, n)
+    if min(observed.sum(axis).min() for axis in (0, 1)) < k:
+        return None
     fit = alternate(
-        problem_of(M, observed.reshape(n, n)),
+        problem_of(M, observed),
         k,
         alpha=1e-8,
         max_iter=600,
@@ -502,12 +510,23 @@ def recover(n, k, density, condition, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("density", "condition", "at_least"),
-    [(1.75, 1, 4), (2.0, 1, 4), (2.0, 10, 4), (2.5, 10, 4), (2.5, 100, 4)],
+    ("density", "condition", "share"),
+    [
+        (1.5, 1, 1.0),
+        (1.6, 1, 0.8),
+        (1.75, 1, 1.0),
+        (1.6, 10, 0.8),
+        (1.75, 10, 1.0),
+        (1.75, 100, 0.8),
+        (2.0, 100, 0.8),
+        (2.5, 100, 1.0),
+    ],
 )
-def test_exact_recovery_near_the_limit(density, condition, at_least):
-    found = sum(recover(500, 5, density, condition, seed) for seed in range(200, 204))
-    assert found >= at_least
+def test_exact_recovery_near_the_limit(density, condition, share):
+    found = [recover(500, 5, density, condition, seed) for seed in range(202, 208)]
+    found = [success for success in found if success is not None]
+    assert len(found) >= 3
+    assert np.mean(found) >= share
 
 
 @pytest.mark.parametrize("condition", [1, 100])
