@@ -32,13 +32,13 @@ RANDOM_SCHEDULE = [(25, 2), (60, 1)]
 # Many classes: the size of random coefficients, the starts of a round, after how many
 # rounds that find nothing better, or at all, a search ends, and the share of labels
 # that is enough. It is lower than with two classes, as the most likely values err more
-# often than the most likely sum. The worse half of the orders of classes is given up
-# after each round, and after every five once they are few.
+# often than the most likely sum; but not as long as orders of the classes compete. The
+# worse half of these is given up after each round, until they are few.
 CIRCULAR_SPREAD = 2.0
 ROUND = 16
 PATIENCE = 7
 MOST_ROUNDS = 30
-FEW_ORDERS, HALVING = 6, 5
+FEW_ORDERS = 6
 ENOUGH_CLASSES = 0.975
 
 
@@ -471,10 +471,10 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
         n_rounds += 1
         first = values.argmin()
         single = middle.replace(residues=residues[first : first + 1])
-        if matched_share(single, theta[first]) >= ENOUGH_CLASSES:
+        enough = ENOUGH_CLASSES if len(values) == 1 else ENOUGH
+        if matched_share(single, theta[first]) >= enough:
             break
-        many = len(values) > FEW_ORDERS
-        if many or (n_rounds % HALVING == 1 and len(values) > 1):
+        if len(values) > FEW_ORDERS:
             best = np.argsort(values, kind="stable")[: -(-len(values) // 2)]
             residues, theta, values = residues[best], theta[best], values[best]
             stale = 0  # orders that were dropped were in the way
