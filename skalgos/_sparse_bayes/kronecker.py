@@ -27,7 +27,7 @@ from skalgos._sparse_bayes.solvers import (
 )
 
 # How many iterations of a head start come first, at most.
-HEAD_START = 30
+HEAD_START = 60
 # What a column of a factor may lower the cost by and still be dropped. It is part of
 # the score, which therefore never falls.
 PRICE = 10.0
@@ -314,8 +314,9 @@ class Factors:
     def recover(self, Y, *, m_step, noise_variance, on_iteration=None, **settings):
         """Solve for measurements of shape (M_1, ..., M_I, L), in their own units.
 
-        With ``m_step="auto"`` from a head start of each heuristic, of which the one
-        that ends with the larger score is returned; with a coupling "mm" alone.
+        With ``m_step="auto"`` from a head start of each heuristic and from none, of
+        which the one that ends with the largest score is returned; with a coupling "mm"
+        alone.
 
         Returns
         -------
@@ -367,7 +368,7 @@ class Factors:
             m_step = "mm"
             # They know no couplings, and are the same for one factor.
             if couplings is None:
-                starts = HEURISTIC if len(self.units) > 1 else HEURISTIC[:1]
+                starts = (*HEURISTIC, None) if len(self.units) > 1 else HEURISTIC[:1]
         found = None
         for head_start in starts:
             run = kronecker(

@@ -211,14 +211,9 @@ def test_a_worse_minimum_is_not_taken_for_fewer_hyperplanes():
 
 
 # ---- many classes --------------------------------------------------------------------
-def mixed(K, seed, n=2000, order=None):
-    X, y, truth = make_checkered(
-        n + 2000,
-        n_hyperplanes=2,
-        n_classes=K,
-        layout="random",
-        random_state=seed,
-        return_truth=True,
+def mixed(K, seed, n=2000, order=None, m=2, d=2):
+    X, y = make_checkered(
+        n + 2000, d, n_hyperplanes=m, n_classes=K, layout="random", random_state=seed
     )
     if order is not None:
         y = np.asarray(order)[y]
@@ -226,16 +221,31 @@ def mixed(K, seed, n=2000, order=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("K", "n"), [(3, 2000), (4, 2000), (5, 3000)])
-def test_success_with_many_classes(K, n):
+@pytest.mark.parametrize(
+    ("m", "K", "d", "n", "order"),
+    [
+        (2, 3, 2, 2000, None),
+        (2, 4, 2, 2000, None),
+        (2, 5, 2, 3000, None),
+        (3, 3, 2, 3000, None),
+        (2, 3, 5, 3000, None),
+        (2, 5, 5, 4000, None),
+        (2, 4, 2, 2000, "auto"),
+        (2, 5, 2, 3000, "auto"),
+    ],
+)
+def test_success_with_many_classes(m, K, d, n, order):
     found = []
     for seed in range(23):
-        X, y, X_test, y_test = mixed(K, seed, n)
+        X, y, X_test, y_test = mixed(K, seed, n, m=m, d=d)
         if len(np.unique(y)) < K:
             continue  # random cells need not lead to all sums
+        if order is not None:
+            names = np.random.RandomState(seed).permutation(K)
+            y, y_test = names[y], names[y_test]
         # With a penalty as on boards of two classes the very minimum errs more often.
-        model = CheckeredClassifier(2, C=1e5 / n, random_state=seed).fit(X, y)
-        found.append(model.score(X_test, y_test) >= 0.96)
+        model = CheckeredClassifier(m, C=1e5 / n, class_order=order, random_state=seed)
+        found.append(model.fit(X, y).score(X_test, y_test) >= 0.96)
     assert len(found) >= 19
     assert np.mean(found) >= 0.95
 
@@ -542,6 +552,72 @@ def test_partial_fit_with_many_classes(multi_class):
         batch = slice(start, start + 200)
         model.partial_fit(X[batch], y[batch], classes=range(3))
     assert model.score(X, y) > 0.85
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_partial_fit_knows_no_order_nor_repetition_nor_storage(K):
+    X, y, X_test, _ = (board if K == 2 else mixed)(3, 1, n=300)
+    weights = np.random.RandomState(0).randint(0, 3, 300)
+    rows = np.random.RandomState(1).permutation(np.repeat(np.arange(300), weights))
+    batches = {
+        "weights": [(X, y, weights)] * 2,
+        "rows": [(X[rows], y[rows], None)] * 2,
+        "sparse": [(sparse.csr_array(X), y, weights)] * 2,
+    }
+    logits = {}
+    for name, parts in batches.items():
+        model = CheckeredClassifier(2, C=5, batch_size=64, random_state=0)
+        for data, labels, weight in parts:
+            model.partial_fit(data, labels, range(K), sample_weight=weight)
+        logits[name] = model.decision_function(X_test)
+    np.testing.assert_allclose(logits["rows"], logits["weights"], atol=1e-8)
+    np.testing.assert_allclose(logits["sparse"], logits["weights"], atol=1e-8)
+
+
+@pytest.mark.parametrize("multi_class", ["circular", "ovr"])
+def test_partial_fit_from_a_batch_without_some_classes(multi_class):
+    X, y = make_blobs(400, 2, centers=3, random_state=0)
+    first = np.flatnonzero(y == 0)[:50]
+    model = CheckeredClassifier(2, multi_class=multi_class, random_state=0)
+    model.partial_fit(X[first], y[first], classes=[0, 1, 2])
+    proba = model.predict_proba(X)
+    assert proba.shape == (400, 3)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(model.classes_, [0, 1, 2])
+    for _ in range(40):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.85
+
+
+def test_partial_fit_learns_the_rate_of_flips():
+    X, y, X_test, _ = board(2, 3, n=6000, flip_y=0.1)
+    model = CheckeredClassifier(2, C=100, noise="fit", random_state=0)
+    for _ in range(4):
+        for start in range(0, 6000, 1000):
+            batch = slice(start, start + 1000)
+            model.partial_fit(X[batch], y[batch], classes=[0, 1])
+    assert model.noise_ == pytest.approx(0.1, abs=0.04)
+    proba = model.predict_proba(X_test)
+    assert proba.max() <= 1 - model.noise_ + 1e-9
+
+
+def test_partial_fit_refuses_bad_input_and_keeps_the_model():
+    X, y = xor(100)
+    model = CheckeredClassifier(2, random_state=0)
+    with pytest.raises(ValueError, match="classes must be at least two"):
+        model.partial_fit(X, y, classes=[0])
+    with pytest.raises(ValueError, match="labels that classes does not name"):
+        model.partial_fit(X, y, classes=[0, 2])
+    with pytest.raises(ValueError, match="class_weight='balanced' needs all samples"):
+        clone(model).set_params(class_weight="balanced").partial_fit(X, y, [0, 1])
+    assert not hasattr(model, "coef_")
+    model.partial_fit(X, y, classes=[0, 1])
+    coef = model.coef_.copy()
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(np.full((3, 2), np.nan), [0, 1, 0])
+    with pytest.raises(ValueError, match="expecting 2 features"):
+        model.partial_fit(X[:, :1], y)
+    np.testing.assert_array_equal(model.coef_, coef)
 
 
 @pytest.mark.parametrize("solver", ["newton", "lbfgs", "xgd", "em", "adam"])

@@ -114,9 +114,9 @@ def kron_sparse_bayes(
           "kl" the product of their sums. Where one of them lowers the evidence, a step
           of "mm" replaces it.
         - "mm" lowers an upper bound of the cost, in half as many iterations as "am".
-        - "auto" is "mm" from two head starts, the better of the two: 30 iterations of
-          "svd", and of "kl", in which nothing is dropped or replaced. With ``coupling``
-          it is "mm" alone.
+        - "auto" is "mm" from three starts, the best of them: without a head start, and
+          after up to 60 iterations of "svd", and of "kl", in which nothing is dropped
+          or replaced. With ``coupling`` it is "mm" alone.
 
     coupling : float or tuple of float, default=None
         How much, from 0 to 1, each variance of a factor counts for its neighbours too;

@@ -39,19 +39,17 @@ def odds_parts(Z):
     positive : ndarray of shape (...)
         Whether the other one is class 1.
     """
-    r = np.zeros(Z.shape[1:])
-    negative = np.zeros(Z.shape[1:], dtype=bool)
-    u, q = np.empty_like(r), np.empty_like(r)
-    for z in Z:
-        np.abs(z, out=u)
-        np.negative(u, out=u)
-        np.exp(u, out=u)
-        np.add(u, 1, out=q)
-        np.reciprocal(q, out=q)
-        r -= r * u
-        r += u
-        r *= q  # r (1 - u) / (1 + u) + u / (1 + u)
-        negative ^= z < 0
+    u = np.abs(Z)
+    np.negative(u, out=u)
+    np.exp(u, out=u)
+    q = u + 1
+    np.reciprocal(q, out=q)
+    r = u[0] * q[0]
+    for k in range(1, len(Z)):
+        r -= r * u[k]
+        r += u[k]
+        r *= q[k]  # r (1 - u) / (1 + u) + u / (1 + u)
+    negative = np.logical_xor.reduce(Z < 0, axis=0)
     return r, ~negative
 
 

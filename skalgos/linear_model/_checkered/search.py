@@ -29,12 +29,17 @@ LOCAL_WIDTH = 200
 ROUGH = 1e-4
 LOCAL_SCHEDULE = [(10, 2), (25, 1)]
 RANDOM_SCHEDULE = [(25, 2), (60, 1)]
-# Many classes: the size of random coefficients, the starts of a round, and after how
-# many rounds that find nothing better, or at all, a search ends.
+# Many classes: the size of random coefficients, the starts of a round, after how many
+# rounds that find nothing better, or at all, a search ends, and the share of labels
+# that is enough. It is lower than with two classes, as the most likely values err more
+# often than the most likely sum; but not as long as orders of the classes compete. The
+# worse half of these is given up after each round, until they are few.
 CIRCULAR_SPREAD = 2.0
 ROUND = 16
-PATIENCE = 3
-MOST_ROUNDS = 10
+PATIENCE = 7
+MOST_ROUNDS = 30
+FEW_ORDERS = 6
+ENOUGH_CLASSES = 0.975
 
 
 class Start(NamedTuple):
@@ -359,8 +364,8 @@ def nested_circular(objective, residues):
 def kicked(V, n_kicks, random_state):
     """Return changed models, for ways out of a local minimum.
 
-    In turn: a factor is drawn anew, or its forms change places, or one of them is drawn
-    anew, or all is.
+    In turn: a factor is drawn anew, or two of its forms change places, or one of them
+    is drawn anew, or all is.
 
     Parameters
     ----------
@@ -380,7 +385,8 @@ def kicked(V, n_kicks, random_state):
         if how == 0:
             kick[k] = CIRCULAR_SPREAD * random_state.standard_normal((K, width))
         elif how == 1:
-            kick[k] = V[k][random_state.permutation(K)]
+            two = random_state.permutation(K)[:2]
+            kick[k, two] = V[k, two[::-1]]
         elif how == 2:
             size = np.sqrt(np.mean(V[k] ** 2))
             new = random_state.standard_normal(width)
@@ -403,7 +409,7 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
 
     Rounds of starts are trained together. The first has random ones; with
     ``n_starts="auto"`` more follow, which depart from the best of those before, until
-    none is better. Half of the orders are left after each round.
+    none is better.
 
     Parameters
     ----------
@@ -463,12 +469,15 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
     stale, n_rounds = 0, 1
     while more and stale < PATIENCE and n_rounds < MOST_ROUNDS:
         n_rounds += 1
-        best = np.argsort(values, kind="stable")[: -(-len(values) // 2)]
-        stale *= len(best) == len(values)  # orders that were dropped were in the way
-        residues, theta, values = residues[best], theta[best], values[best]
-        single = middle.replace(residues=residues[:1])
-        if len(best) == 1 and matched_share(single, theta[0]) >= ENOUGH:
+        first = values.argmin()
+        single = middle.replace(residues=residues[first : first + 1])
+        enough = ENOUGH_CLASSES if len(values) == 1 else ENOUGH
+        if matched_share(single, theta[first]) >= enough:
             break
+        if len(values) > FEW_ORDERS:
+            best = np.argsort(values, kind="stable")[: -(-len(values) // 2)]
+            residues, theta, values = residues[best], theta[best], values[best]
+            stale = 0  # orders that were dropped were in the way
         starts = np.array(
             [kicked(t.reshape(m, K, -1), ROUND, random_state) for t in theta]
         )

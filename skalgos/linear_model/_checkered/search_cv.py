@@ -17,10 +17,8 @@ from skalgos._compat import (
 )
 from skalgos._tasks import fit_task
 from skalgos._threads import n_threads
-from skalgos.linear_model._checkered.estimators import (
-    CheckeredClassifier,
-    _CheckeredBase,
-)
+from skalgos.linear_model._checkered.base import _CheckeredBase
+from skalgos.linear_model._checkered.estimators import CheckeredClassifier
 
 _FITTED = (
     "coef_",
