@@ -46,7 +46,6 @@ FEWEST_TO_JUDGE = 40
 CROSS_VALIDATED_BELOW = 10_000
 #: With fewer entries of X, handing trees to threads takes longer than they do.
 WORTH_THREADS = 200_000
-#: Below this many rows there is too little to judge by.
 
 
 class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
@@ -161,10 +160,11 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
         threads = n_threads(self.n_jobs)
         with chunk_map(threads) as mapper:
             if mode == "cv":
-                n_iter, curve = self._cross_validate(
+                chosen, curve = self._cross_validate(
                     boosting, booster, rows, seeds, fold_seed, mapper, tolerance
                 )
-                seeds = seeds[:n_iter]
+                # Of none at all callbacks would not hear.
+                seeds = seeds[: max(chosen, 1)]
             elif mode == "holdout":
                 rows, validation = self._hold_out(rows, fold_seed)
                 patience = self.n_iter_no_change
@@ -202,8 +202,10 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
                 on_iteration=on_iteration if whole.heard else None,
             )
             whole.end()
-        if mode == "cv" and status == "complete" and n_iter < self.n_estimators:
-            status = "early stopping"
+        if mode == "cv":
+            n_iter = min(n_iter, chosen)
+            if status == "complete" and n_iter < self.n_estimators:
+                status = "early stopping"
         vars(self).update(fitted(model, n_iter))
         self.early_stopping_ = mode
         self.stop_reason_ = status

@@ -629,7 +629,8 @@ def cross_validated_length(boosters, seeds, *, patience, tol, relative, mapper=m
             booster.curve + booster.curve[-1:] * (length - len(booster.curve))
             for booster in boosters
         ]
-        curve = (shares @ curves).tolist()
+        # Entry by entry: a matrix product rounds by how many entries there are.
+        curve = np.sum(shares[:, None] * curves, axis=0).tolist()
         best, end = best_of(curve, patience, tol, relative)
         if end is not None:
             return best, curve[: end + 1]
