@@ -43,12 +43,12 @@ for name, found in labels.items():
 import matplotlib.pyplot as plt
 
 colours = np.array(["#2f5d8a", "#c8701a", "#4a8a5c"])
-fig, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(11, 2.9), layout="constrained", sharey=True)
 for ax, (name, found) in zip(axes, labels.items(), strict=True):
     ax.scatter(*X.T, c=colours[found], s=14)
-    ax.set_title(f"{name}: {adjusted_rand_score(y, found):.2f}")
+    score = adjusted_rand_score(y, found)
+    ax.set_title(f"{name}\nadjusted Rand index {score:.2f}")
     ax.set_aspect("equal")
     ax.set_xticks([])
     ax.set_yticks([])
-fig.suptitle("Three parallel ellipses, and the adjusted Rand index")
 plt.show()

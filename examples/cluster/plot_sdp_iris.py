@@ -13,8 +13,9 @@ clusters. With a covariance for each cluster they part.
 # The same data by three methods, scored with the species, which none of them saw.
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_iris
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, confusion_matrix
 
 from skalgos.cluster import LASDP, SDPKMeans
 
@@ -31,13 +32,18 @@ for name, score in scores.items():
 print(f"K-means can gain {models['SDPKMeans'].gap_:.1%} of its inertia at most")
 
 # %%
-# Colours are clusters, shapes are species.
+# Colours are clusters, shapes are species. Each cluster has the colour of the species
+# that it stands for best.
 
 import matplotlib.pyplot as plt
+from matplotlib.lines import Line2D
 
 colours = np.array(["#2f5d8a", "#c8701a", "#4a8a5c"])
 fig, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained", sharey=True)
 for ax, (name, found) in zip(axes, labels.items(), strict=True):
+    overlap = confusion_matrix(iris.target, found)
+    cluster_of = linear_sum_assignment(-overlap)[1]
+    found = np.argsort(cluster_of)[found]
     for species, marker in enumerate("o^s"):
         rows = iris.target == species
         ax.scatter(
@@ -46,10 +52,13 @@ for ax, (name, found) in zip(axes, labels.items(), strict=True):
             c=colours[found[rows]],
             marker=marker,
             s=22,
-            label=iris.target_names[species],
         )
     ax.set_title(f"{name}: {scores[name]:.2f}")
     ax.set_xlabel(iris.feature_names[2])
 axes[0].set_ylabel(iris.feature_names[3])
-axes[0].legend(frameon=False)
+shapes = [
+    Line2D([], [], color="0.4", marker=marker, linestyle="", label=name)
+    for marker, name in zip("o^s", iris.target_names, strict=True)
+]
+axes[0].legend(handles=shapes, frameon=False)
 plt.show()

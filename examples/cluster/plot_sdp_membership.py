@@ -32,7 +32,7 @@ for ax, radius in zip(axes, (6.0, 2.5, 1.2), strict=True):
     Z = model.membership_matrix()[np.ix_(order, order)]
     image = ax.imshow(Z, cmap="Blues", vmin=0, vmax=1 / 30)
     proof = "proved optimal" if model.certified_ else f"gap {model.gap_:.1%}"
-    ax.set_title(f"centers {radius:g} from the middle: {proof}")
+    ax.set_title(f"centers {radius:g} from the middle\n{proof}")
     ax.set_xticks([])
     ax.set_yticks([])
 fig.colorbar(image, ax=axes, label="entry of Z", shrink=0.8)
