@@ -576,8 +576,7 @@ class LASDP(_SDPClusterer):
     n_clusters : int, default=2
         The number of clusters K.
 
-    covariances : array-like of shape (n_clusters, n_features, n_features) or \
-            (n_features, n_features), default=None
+    covariances : array-like of shape ([K,] n_features, n_features), default=None
         The covariances, if they are known; one matrix is that of all clusters.
 
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
