@@ -79,6 +79,8 @@ def test_exact_solvers_reach_the_optimum(n, sep, kmeans, lasdp):
     assert by_hand == pytest.approx(fit.objective)
 
 
+# Clarabel's reduced accuracy, of which it warns, is still far below what is asked here.
+@pytest.mark.filterwarnings("ignore:Solution may be inaccurate:UserWarning")
 @pytest.mark.parametrize("K", [2, 4])
 @pytest.mark.parametrize("sep", [1.0, 8.0])
 def test_exact_solvers_agree_with_cvxpy(K, sep):
