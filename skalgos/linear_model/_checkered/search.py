@@ -33,11 +33,13 @@ RANDOM_SCHEDULE = [(25, 2), (60, 1)]
 # rounds that find nothing better, or at all, a search ends, and the share of labels
 # that is enough. It is lower than with two classes, as the most likely values err more
 # often than the most likely sum; but not as long as orders of the classes compete. The
-# worse half of these is given up after each round, until they are few.
+# worse half of these is given up after each round, until they are few. With few samples
+# for each coefficient the lowest loss is that of noise, and the search is brief.
 CIRCULAR_SPREAD = 2.0
 ROUND = 16
-PATIENCE = 7
-MOST_ROUNDS = 30
+PATIENCE, MOST_ROUNDS = 7, 30
+BRIEF_PATIENCE, MOST_BRIEF_ROUNDS = 2, 6
+FEW_SAMPLES = 20
 FEW_ORDERS = 6
 ENOUGH_CLASSES = 0.975
 
@@ -466,8 +468,11 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
         residues, theta, values = _exchange(first_round, K)
     else:
         residues, theta, values = first_round(orders)
+    patience, most_rounds = PATIENCE, MOST_ROUNDS
+    if objective.design.n < FEW_SAMPLES * objective.size:
+        patience, most_rounds = BRIEF_PATIENCE, MOST_BRIEF_ROUNDS
     stale, n_rounds = 0, 1
-    while more and stale < PATIENCE and n_rounds < MOST_ROUNDS:
+    while more and stale < patience and n_rounds < most_rounds:
         n_rounds += 1
         first = values.argmin()
         single = middle.replace(residues=residues[first : first + 1])
