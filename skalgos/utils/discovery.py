@@ -52,8 +52,8 @@ def all_estimators(type_filter=None):
     Examples
     --------
     >>> from skalgos.utils.discovery import all_estimators
-    >>> [name for name, _ in all_estimators("cluster")]
-    ['CLARA', 'CLARANS', 'KMedoids', 'MedoidSilhouette', 'OneBatchKMedoids']
+    >>> "KMedoids" in dict(all_estimators("cluster"))
+    True
     """
     kinds = [type_filter] if isinstance(type_filter, str) else type_filter
     if kinds is not None and (unknown := set(kinds) - set(_MIXINS)):
