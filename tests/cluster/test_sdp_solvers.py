@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.cluster import hierarchy
 from scipy.optimize import minimize
 
 from skalgos.cluster._sdp.certificates import certify_kmeans, certify_lasdp
@@ -308,7 +309,6 @@ def test_rematch_finds_the_pairing():
 
 
 def test_ward_is_that_of_scipy_and_takes_weights():
-    hierarchy = pytest.importorskip("scipy.cluster.hierarchy")
     X, _, _ = make_ellipses(70, 4, 4, 3, "hetero", 2)
     weights = np.random.RandomState(0).randint(1, 4, 70)
     repeated = np.repeat(X, weights, axis=0)
