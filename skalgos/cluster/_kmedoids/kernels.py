@@ -20,6 +20,7 @@ from skalgos.cluster._kmedoids.lane_kernels import (
     LANES,
     block_below,
     box_below,
+    fetch,
     lowest_bit,
     mask_below,
     mask_equal,
@@ -28,6 +29,9 @@ from skalgos.cluster._kmedoids.lane_kernels import (
 # Objects whose distances to the same medoid are neighbours in memory: a new medoid
 # writes whole cache lines, and all distances of one object stay close together.
 GROUP = 16
+#: How far ahead within a row to fetch: a page, because the hardware's own prefetching
+#: stops at the end of one.
+PAGE = 1024
 TOP_LEVEL = np.float32(254)
 EVERY = np.uint64(0xFFFFFFFFFFFFFFFF)
 LOW_HALF = np.uint64(0xFFFFFFFF)
@@ -50,8 +54,10 @@ def smallest(P):
 
 
 @helper
-def mark(row, bound, hits):
+def mark(row, ahead, bound, hits):
     """Find the runs of 64 objects in which ``row[o] < bound[o]`` for some o.
+
+    Meanwhile ``ahead``, which is needed next, comes from memory.
 
     ``hits[0]`` gets their masks and ``hits[1]`` where they start, then an end mark. To
     collect them first takes no branch that depends on the data, and neither does it to
@@ -61,6 +67,7 @@ def mark(row, bound, hits):
     count = np.uint64(0)
     for b in range((n + LANES - 1) // LANES):
         start = min(LANES * b, n - LANES)
+        fetch(ahead, start)
         mask = mask_below(row, start, bound)
         mask &= EVERY << np.uint64(LANES * b - start)
         hits[0, count] = mask
@@ -71,18 +78,18 @@ def mark(row, bound, hits):
 
 
 @helper
-def change_of_row(row, bound, table, near, d1, d2, w, R, P, hits):
+def change_of_row(row, ahead, bound, table, near, d1, d2, w, R, P, hits):
     """Fill P, less the shared term, and return the change of the best exchange.
 
     ``row`` holds the distances of all objects and ``bound`` is ``d2``; or, with a
     ``table``, one-byte levels: ``table[row[o]]`` never exceeds the distance of object
     o, and ``row[o] < bound[o]`` where it is below ``d2[o]``. As the change only grows
-    with the distances, the result is then a lower bound.
+    with the distances, the result is then a lower bound. ``ahead`` is fetched.
     """
     for i in range(R.shape[0]):
         P[i] = R[i]
     shared = 0.0
-    count = mark(row, bound, hits)
+    count = mark(row, ahead, bound, hits)
     at = np.uint64(0)
     mask = hits[0, 0]
     while at < count:
@@ -182,25 +189,47 @@ def settle(o, x, slot, own, near, sec, d1, d2):
 
 @helper
 def nearest_but(distances, k, skip):
-    """Return the first slot of the smallest of k distances, leaving out one slot."""
-    best = 0 if skip != 0 else 1
-    for i in range(best + 1, k):
-        if distances[i] < distances[best] and i != skip:
-            best = i
-    return best
+    """Return the first slot of the smallest of k distances, leaving out one slot.
+
+    Four chains of comparisons overlap, and none takes a branch.
+    """
+    last, skip = np.uint64(k), np.uint64(skip)
+    kept = distances[skip]
+    a = b = c = d = distances[np.uint64(0) if skip != np.uint64(0) else np.uint64(1)]
+    distances[skip] = a
+    i = np.uint64(0)
+    while i + np.uint64(3) < last:
+        x, y = distances[i], distances[i + np.uint64(1)]
+        a = x if x < a else a
+        b = y if y < b else b
+        x, y = distances[i + np.uint64(2)], distances[i + np.uint64(3)]
+        c = x if x < c else c
+        d = y if y < d else d
+        i += np.uint64(4)
+    while i < last:
+        a = distances[i] if distances[i] < a else a
+        i += np.uint64(1)
+    a = b if b < a else a
+    c = d if d < c else c
+    a = c if c < a else a
+    distances[skip] = kept
+    i = np.uint64(0)
+    while distances[i] != a or i == skip:
+        i += np.uint64(1)
+    return np.int64(i)
 
 
 @helper
 def n_below(table, value):
-    """Return how many entries of an increasing table are below ``value``."""
+    """Return how many entries of an increasing table are below ``value``.
+
+    One less than a power of two of them allows a search without a branch.
+    """
     low = 0
-    high = table.shape[0]
-    while low < high:
-        middle = (low + high) // 2
-        if table[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
+    half = (table.shape[0] + 1) >> 1
+    while half > 0:
+        low += half if table[low + half - 1] < value else 0
+        half >>= 1
     return low
 
 
@@ -331,13 +360,17 @@ def sweep_rows(
         idle += 1
         if screen is not None:
             level_bound, table = screen
+            ahead = levels[order[min(t + 1, stop - 1)]]
             bound = change_of_row(
-                levels[j], level_bound, table, near, d1, d2, w, R, P, hits
+                levels[j], ahead, level_bound, table, near, d1, d2, w, R, P, hits
             )
             if bound >= 0.0:
                 continue
         row = rows[t - start] if gathered else rows[j]
-        if change_of_row(row, d2, None, near, d1, d2, w, R, P, hits) < -threshold:
+        change = change_of_row(
+            row, row[PAGE:], d2, None, near, d1, d2, w, R, P, hits
+        )
+        if change < -threshold:
             if looks:
                 found[0] = t
                 return t, last, n_swaps
@@ -372,8 +405,9 @@ def sweep_points(
         idle += 1
         if screen is not None:
             level_bound, table = screen
+            ahead = levels[order[min(t + 1, stop - 1)]]
             bound = change_of_row(
-                levels[j], level_bound, table, near, d1, d2, w, R, P, hits
+                levels[j], ahead, level_bound, table, near, d1, d2, w, R, P, hits
             )
             if bound >= 0.0:
                 continue
@@ -398,7 +432,10 @@ def sweep_points(
 def changes_of_rows(rows, near, d1, d2, w, R, P, hits, changes, slots):
     """Price the best exchange for each row, and name the slot that it frees."""
     for t in range(rows.shape[0]):
-        changes[t] = change_of_row(rows[t], d2, None, near, d1, d2, w, R, P, hits)
+        row = rows[t]
+        changes[t] = change_of_row(
+            row, row[PAGE:], d2, None, near, d1, d2, w, R, P, hits
+        )
         slots[t] = cheapest(P)
 
 
@@ -409,7 +446,10 @@ def changes_of_slots(rows, candidates, near, d1, d2, w, R, P, hits, tie, changes
     Of prices that differ by less than ``tie`` the first counts as the best.
     """
     for t in range(rows.shape[0]):
-        change = change_of_row(rows[t], d2, None, near, d1, d2, w, R, P, hits)
+        row = rows[t]
+        change = change_of_row(
+            row, row[PAGE:], d2, None, near, d1, d2, w, R, P, hits
+        )
         shared = change - smallest(P)
         for i in range(P.shape[0]):
             if shared + P[i] < changes[i] - tie:
@@ -437,6 +477,31 @@ def distances_to(geometry, blocks, points, out):
             block_below(code, blocks, b, points[i], out[i], out[i, start:])
             for lane in range(start, start + LANES):
                 out[i, lane] = finish(out[i, lane], root, scale)
+
+
+@kernel
+def two_nearest(rows, near, sec, d1, d2):
+    """Find for each object the first two of the smallest entries in its column.
+
+    There are at least two rows. A part of them at a time stays in cache.
+    """
+    for start in range(0, rows.shape[1], 1024):
+        part = rows[:, start : start + 1024]
+        nearest, second = near[start : start + 1024], sec[start : start + 1024]
+        x1, x2 = d1[start : start + 1024], d2[start : start + 1024]
+        for o in range(part.shape[1]):
+            swapped = part[1, o] < part[0, o]
+            nearest[o], second[o] = np.int32(swapped), np.int32(not swapped)
+            x1[o] = part[1, o] if swapped else part[0, o]
+            x2[o] = part[0, o] if swapped else part[1, o]
+        for i in range(2, part.shape[0]):
+            row, slot = part[i], np.int32(i)
+            for o in range(row.shape[0]):
+                x, a, b, now = row[o], x1[o], x2[o], nearest[o]
+                second[o] = now if x < a else (slot if x < b else second[o])
+                nearest[o] = slot if x < a else now
+                x2[o] = a if x < a else (x if x < b else b)
+                x1[o] = x if x < a else a
 
 
 @kernel

@@ -21,10 +21,6 @@ from skalgos._jit import SIMD, helper
 
 LANES = 64
 
-#: How far ahead of the comparison a row is fetched from memory: a page, because the
-#: hardware's own prefetching stops at the end of one.
-FETCH_AHEAD = 4096
-
 # Codes of the block distances: sum of squares, of absolute values, their maximum, and
 # the number of unequal features.
 SQUARED, ABSOLUTE, MAXIMUM, UNEQUAL = range(4)
@@ -62,20 +58,6 @@ def _splat(builder, scalar):
     return builder.shuffle_vector(first, first, everywhere)
 
 
-def _fetch(builder, pointer, n_bytes):
-    byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-    prefetch = cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(ir.VoidType(), [byte, word, word, word]),
-        "llvm.prefetch.p0i8",
-    )
-    start = builder.bitcast(pointer, byte)
-    read, keep, data = (ir.Constant(word, value) for value in (0, 3, 1))
-    for line in range(0, n_bytes, 64):
-        offset = ir.Constant(ir.IntType(64), FETCH_AHEAD + line)
-        builder.call(prefetch, [builder.gep(start, [offset]), read, keep, data])
-
-
 @intrinsic
 def _lowest_bit(typingctx, mask):
     def codegen(context, builder, signature, args):
@@ -85,13 +67,34 @@ def _lowest_bit(typingctx, mask):
 
 
 @intrinsic
+def _fetch(typingctx, row, start):
+    def codegen(context, builder, signature, args):
+        row_type = signature.args[0]
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        prefetch = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, word, word, word]),
+            "llvm.prefetch.p0i8",
+        )
+        first = builder.bitcast(
+            _pointer(context, builder, row_type, args[0], args[1]), byte
+        )
+        read, keep, data = (ir.Constant(word, value) for value in (0, 3, 1))
+        size = context.get_abi_sizeof(context.get_data_type(row_type.dtype))
+        for line in range(0, LANES * size, 64):
+            pointer = builder.gep(first, [ir.Constant(ir.IntType(64), line)])
+            builder.call(prefetch, [pointer, read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(row, types.intp), codegen
+
+
+@intrinsic
 def _mask_below(typingctx, row, start, bound):
     def codegen(context, builder, signature, args):
         row_type, _, bound_type = signature.args
         left = _pointer(context, builder, row_type, args[0], args[1])
         right = _pointer(context, builder, bound_type, args[2], args[1])
-        size = context.get_abi_sizeof(context.get_data_type(row_type.dtype))
-        _fetch(builder, left, LANES * size)
         return _less(
             builder,
             row_type.dtype,
@@ -236,6 +239,9 @@ _box_squared, _box_absolute, _box_maximum, _box_unequal = map(_box_below, _CODES
 if SIMD:
     #: ``lowest_bit(mask)``: the position of the lowest set bit of a mask that has one.
     lowest_bit = _lowest_bit
+    #: ``fetch(row, start)``: have row[start : start + 64] brought into the cache. It may
+    #: reach beyond the end of the row: nothing is read.
+    fetch = _fetch
     #: ``mask_below(row, start, bound)``: bit l where row[start+l] < bound[start+l].
     mask_below = _mask_below
     #: ``mask_equal(row, start, value)``: bit l where row[start+l] == value.
@@ -279,6 +285,10 @@ else:
         while not (mask >> bit) & np.uint64(1):
             bit += np.uint64(1)
         return bit
+
+    @helper
+    def fetch(row, start):
+        """Do nothing: only the cache would know."""
 
     @helper
     def mask_below(row, start, bound):

@@ -29,7 +29,7 @@ class _Search:
         self.medoids = np.array(medoids, dtype=np.int64)
         self.slot_of = np.full(size, -1, np.int32)
         self.slot_of[self.medoids] = np.arange(k)
-        to_medoids = source.rows(self.medoids)
+        to_medoids = np.ascontiguousarray(source.rows(self.medoids))
         ordered = to_medoids.copy()
         ordered[np.arange(k), self.medoids] = -1  # each medoid is its own first
         slots = np.argsort(ordered, axis=0, kind="stable")[:3].astype(np.int32)

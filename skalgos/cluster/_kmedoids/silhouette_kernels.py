@@ -18,9 +18,10 @@ to have all that the price needs.
 import numpy as np
 
 from skalgos._jit import helper, kernel
-from skalgos.cluster._kmedoids.kernels import EVERY, keep_row
+from skalgos.cluster._kmedoids.kernels import EVERY, PAGE, keep_row
 from skalgos.cluster._kmedoids.lane_kernels import (
     LANES,
+    fetch,
     lowest_bit,
     mask_below,
     mask_equal,
@@ -42,6 +43,7 @@ def gain_of_row(row, d3, S, G, P):
     n = row.shape[0]
     for block in range((n + LANES - 1) // LANES):
         start = min(LANES * block, n - LANES)
+        fetch(row, start + PAGE)
         mask = mask_below(row, start, d3)
         mask &= EVERY << np.uint64(LANES * block - start)
         while mask != np.uint64(0):

@@ -224,8 +224,8 @@ def _widened(rows):
     return wide
 
 
-def _sample(n):
-    return np.linspace(0, n - 1, 64).astype(np.intp)
+def _sample(n, size=64):
+    return np.linspace(0, n - 1, size).astype(np.intp)
 
 
 # ---- sources -------------------------------------------------------------------------
@@ -336,7 +336,7 @@ class Matrix:
         self.weights = weights
         self.screen, step = None, 0.0
         if self.n >= SCREEN_FROM and n_clusters is not None:
-            sample = distances[_sample(self.n)]
+            sample = distances[np.ix_(_sample(self.n), _sample(self.n, 1024))]
             self.screen, step = Screen.empty(distances.shape, sample, n_clusters)
         self.totals = totals
         if totals is None or self.screen is not None:
@@ -617,11 +617,10 @@ class RowSearch(_Search):
         size = max(source.n, LANES)
         super().__init__(source, medoids, size, n_candidates)
         n = self.n
-        to_medoids = source.rows(self.medoids)
+        to_medoids = np.ascontiguousarray(source.rows(self.medoids))
         self.d1 = np.zeros(size, to_medoids.dtype)
         self.d2 = np.zeros(size, to_medoids.dtype)
-        two = nearest_two(np.ascontiguousarray(to_medoids.T))
-        self.near[:n], self.sec[:n], self.d1[:n], self.d2[:n] = two
+        kernels.two_nearest(to_medoids, self.near, self.sec, self.d1, self.d2)
         self._own(self.d1, self.d2)
         self.w[:n] = source.weights
         self.to_medoids = grouped(to_medoids, size)
@@ -703,12 +702,16 @@ def candidate_rows(source, order, start, stop):
 
 
 def grouped(rows, size):
-    """Lay out rows, shape (k, n), as (n_groups, k, objects of a group)."""
+    """Lay out C-contiguous rows, shape (k, n), as (n_groups, k, objects of a group)."""
     k, n = rows.shape
-    n_groups = -(-size // kernels.GROUP)
-    wide = np.zeros((k, n_groups * kernels.GROUP), rows.dtype)
-    wide[:, :n] = rows
-    return np.ascontiguousarray(wide.reshape(k, n_groups, -1).transpose(1, 0, 2))
+    groups = np.zeros((-(-size // kernels.GROUP), k * kernels.GROUP), rows.dtype)
+    whole = n // kernels.GROUP
+    stop = whole * kernels.GROUP
+    as_one = f"V{kernels.GROUP * rows.itemsize}"  # a group is copied in one piece
+    groups.view(as_one)[:whole] = rows[:, :stop].view(as_one).T
+    groups = groups.reshape(len(groups), k, kernels.GROUP)
+    groups[whole:][:1, :, : n - stop] = rows[:, stop:]
+    return groups
 
 
 class _MatrixSearch(RowSearch):
@@ -752,8 +755,9 @@ class PointsSearch(_Search):
         for start in range(0, n_blocks, step):
             part = slice(LANES * start, LANES * (start + step))
             rows = dissimilarities(raw, source.blocks[start : start + step], points)
-            two = nearest_two(np.ascontiguousarray(rows.T))
-            self.near[part], self.sec[part], q1[part], q2[part] = two
+            kernels.two_nearest(
+                rows, self.near[part], self.sec[part], q1[part], q2[part]
+            )
         self._own(q1, q2)
         # No object is ever among the lanes that only fill the last block.
         self.near[self.n :] = self.sec[self.n :] = q2[self.n :] = -1
