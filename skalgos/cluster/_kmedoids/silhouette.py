@@ -40,13 +40,14 @@ class _Search:
             i[:n], d[:n] = nearest, to_medoids[nearest, np.arange(n)]
         self.to_medoids = grouped(to_medoids, size)
         self.S = _aligned(size)
-        self.S[:n, 5] = source.weights
+        self.S[:n, kernels.W] = source.weights
         self.G, self.P = np.zeros(k), np.zeros(k)
+        self.hits = np.zeros((2, -(-size // LANES) + 1), np.uint64)
 
     def refresh(self):
         """Sum everything anew, and return the loss."""
         kernels.summarise_all(*self.i, *self.d, self.S, self.G)
-        return float(self.S[: self.n, 2] @ self.source.weights / self.total)
+        return float(self.S[: self.n, kernels.A] @ self.source.weights / self.total)
 
     def sweep(self, order, start, stop, last, threshold):
         """Try the candidates order[start:stop]: see ``kernels.sweep``."""
@@ -54,7 +55,7 @@ class _Search:
         return kernels.sweep(
             rows, gathered, order, start, stop, last, threshold * self.total,
             self.medoids, self.slot_of, *self.i, *self.d, self.S, self.G, self.P,
-            self.to_medoids,
+            self.hits, self.to_medoids,
         )  # fmt: skip
 
     def best_exchange(self, candidates, tie):
@@ -66,7 +67,9 @@ class _Search:
         for part, rows in row_blocks(self.source, candidates):
             gains = np.empty(len(rows))
             slots = np.empty(len(rows), np.int64)
-            kernels.gains_of_rows(rows, self.d[2], self.S, self.G, self.P, gains, slots)
+            kernels.gains_of_rows(
+                rows, self.d[2], self.S, self.G, self.P, self.hits, gains, slots
+            )
             t = int(np.argmax(gains >= gains.max() - tie))
             if gains[t] > best[0] + tie:
                 best = float(gains[t]), int(slots[t]), int(candidates[part][t])

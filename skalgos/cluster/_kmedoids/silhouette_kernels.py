@@ -9,23 +9,26 @@ of slot i takes off the loss, the sum of ``w (a - b)`` and ``w (a - c)`` over it
 objects. Exchanging it for candidate j takes off ``shared + P[i]``, where objects with
 ``x = d(o, j) < d3[o]`` add to ``shared`` what they gain if neither of their two goes,
 and to ``P`` of these two the rest. Without a third medoid ``d3`` is the largest number
-there is, and b and c are 0.
+there is, and b is 0. As ``c = a b`` even where a distance is zero, it is not stored.
 
-``S[o]`` holds d1, d2, a, b, c, w, i1 and i2 as numbers side by side, for one cache line
-to have all that the price needs.
+``S[o]`` holds what the price needs side by side, for one cache line to have it all: d1,
+d2, a, b, w, the inverses of d1 and d2 (0 of 0), and i1 and i2 in one number.
 """
 
 import numpy as np
 
 from skalgos._jit import helper, kernel
-from skalgos.cluster._kmedoids.kernels import EVERY, PAGE, keep_row
+from skalgos.cluster._kmedoids.kernels import EVERY, keep_row, mark
 from skalgos.cluster._kmedoids.lane_kernels import (
     LANES,
-    fetch,
     lowest_bit,
     mask_below,
     mask_equal,
 )
+
+D1, D2, A, B, W, INVERSE1, INVERSE2, PAIR = range(8)
+HALF = np.uint64(26)  # bits of a slot: a pair is a whole number that float64 can hold
+LOW_HALF = np.uint64((1 << 26) - 1)
 
 
 @helper
@@ -35,33 +38,43 @@ def ratio(x, y):
 
 
 @helper
-def gain_of_row(row, d3, S, G, P):
-    """Fill P, less the shared term, and return the gain of the best exchange."""
+def gain_of_row(row, ahead, d3, S, G, P, hits):
+    """Fill P, less the shared term, and return the gain of the best exchange.
+
+    An object nearer to the candidate than to its third medoid takes one division and
+    no branch: what does not apply is computed too. With r = 1 / x, the products that
+    should be 0 / 0 where x = 0 become 1 by ``zero``. ``ahead`` is fetched.
+    """
     for i in range(G.shape[0]):
         P[i] = G[i]
     shared = 0.0
-    n = row.shape[0]
-    for block in range((n + LANES - 1) // LANES):
-        start = min(LANES * block, n - LANES)
-        fetch(row, start + PAGE)
-        mask = mask_below(row, start, d3)
-        mask &= EVERY << np.uint64(LANES * block - start)
-        while mask != np.uint64(0):
-            o = np.uint64(start) + lowest_bit(mask)
-            mask &= mask - np.uint64(1)
-            x = np.float64(row[o])
-            d1, d2, a, b, c, w = S[o, 0], S[o, 1], S[o, 2], S[o, 3], S[o, 4], S[o, 5]
-            i1, i2 = np.uint64(np.int64(S[o, 6])), np.uint64(np.int64(S[o, 7]))
-            if x < d2:
-                now = x / d1 if x < d1 else ratio(d1, x)
-                shared += w * (a - now)
-                P[i1] += w * (now + b - a - x / d2)
-                P[i2] += w * (c - a)
-            else:
-                inverse = 1.0 / x if x > 0 else 0.0
-                none = 1.0 if x == 0 else 0.0
-                P[i1] += w * (b - d2 * inverse - none)
-                P[i2] += w * (c - d1 * inverse - none)
+    count = mark(row, ahead, d3, hits)
+    at = np.uint64(0)
+    mask = hits[0, 0]
+    while at < count:
+        o = hits[1, at] + lowest_bit(mask)
+        mask &= mask - np.uint64(1)
+        is_done = np.uint64(mask == np.uint64(0))
+        at += is_done
+        mask |= hits[0, at] & (np.uint64(0) - is_done)
+        x = np.float64(row[o])
+        d1, d2, a, b = S[o, D1], S[o, D2], S[o, A], S[o, B]
+        zero = np.float64(x == 0.0)
+        r = 1.0 / (x + zero)
+        shrunk, over1, over2 = x * S[o, INVERSE1], d1 * r + zero, d2 * r + zero
+        within = x < d2
+        now = shrunk if x < d1 else over1
+        saved, kept = a - now, -x * S[o, INVERSE2]
+        kept -= saved
+        none = 0.0
+        saved = saved if within else none
+        kept = kept if within else -over2
+        second = a if within else over1
+        w = S[o, W]
+        pair = np.uint64(np.int64(S[o, PAIR]))
+        shared += w * saved
+        P[pair >> HALF] += w * (b + kept)
+        P[pair & LOW_HALF] += w * (a * b - second)
     return shared + largest(P)
 
 
@@ -92,16 +105,12 @@ def summarise(o, i1, i2, i3, d1, d2, d3, S, G):
     last = i3[o] < 0
     a = ratio(first, second)
     b = 0.0 if last else ratio(second, third)
-    c = 0.0 if last else ratio(first, third)
-    S[o, 0] = first
-    S[o, 1] = second
-    S[o, 2] = a
-    S[o, 3] = b
-    S[o, 4] = c
-    S[o, 6] = i1[o]
-    S[o, 7] = i2[o]
-    G[i1[o]] += S[o, 5] * (a - b)
-    G[i2[o]] += S[o, 5] * (a - c)
+    S[o, D1], S[o, D2], S[o, A], S[o, B] = first, second, a, b
+    S[o, INVERSE1] = 1.0 / first if first > 0.0 else 0.0
+    S[o, INVERSE2] = 1.0 / second if second > 0.0 else 0.0
+    S[o, PAIR] = (np.uint64(i1[o]) << HALF) | np.uint64(i2[o])
+    G[i1[o]] += S[o, W] * (a - b)
+    G[i2[o]] += S[o, W] * (a - a * b)
 
 
 @helper
@@ -148,8 +157,9 @@ def exchange(slot, j, row, i1, i2, i3, d1, d2, d3, S, G, to_medoids):
         while mask != np.uint64(0):
             o = start + np.int64(lowest_bit(mask))
             mask &= mask - np.uint64(1)
-            G[i1[o]] -= S[o, 5] * (S[o, 2] - S[o, 3])
-            G[i2[o]] -= S[o, 5] * (S[o, 2] - S[o, 4])
+            a, b = S[o, A], S[o, B]
+            G[i1[o]] -= S[o, W] * (a - b)
+            G[i2[o]] -= S[o, W] * (a - a * b)
             if place(o, row[o], slot, o == j, i1, i2, i3, d1, d2, d3):
                 group, lane = o // to_medoids.shape[2], o % to_medoids.shape[2]
                 best = -1
@@ -168,7 +178,7 @@ def exchange(slot, j, row, i1, i2, i3, d1, d2, d3, S, G, to_medoids):
 @kernel
 def sweep(
     rows, gathered, order, start, stop, last, threshold,
-    medoids, slot_of, i1, i2, i3, d1, d2, d3, S, G, P, to_medoids,
+    medoids, slot_of, i1, i2, i3, d1, d2, d3, S, G, P, hits, to_medoids,
 ):  # fmt: skip
     """Try the candidates order[start:stop] in turn, exchanging wherever it pays.
 
@@ -182,8 +192,10 @@ def sweep(
         j = order[t]
         if slot_of[j] >= 0:
             continue
+        following = min(t + 1, stop - 1)
         row = rows[t - start] if gathered else rows[j]
-        if gain_of_row(row, d3, S, G, P) > threshold:
+        ahead = rows[following - start] if gathered else rows[order[following]]
+        if gain_of_row(row, ahead, d3, S, G, P, hits) > threshold:
             slot = dearest(P)
             slot_of[medoids[slot]] = -1
             slot_of[j] = slot
@@ -195,10 +207,11 @@ def sweep(
 
 
 @kernel
-def gains_of_rows(rows, d3, S, G, P, gains, slots):
+def gains_of_rows(rows, d3, S, G, P, hits, gains, slots):
     """Price the best exchange for each row, and name the slot that it frees."""
     for t in range(rows.shape[0]):
-        gains[t] = gain_of_row(rows[t], d3, S, G, P)
+        ahead = rows[min(t + 1, rows.shape[0] - 1)]
+        gains[t] = gain_of_row(rows[t], ahead, d3, S, G, P, hits)
         slots[t] = dearest(P)
 
 
