@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from skalgos.cluster._kmedoids import solvers
+from skalgos.cluster._kmedoids import kernels, solvers
 from skalgos.cluster._kmedoids.lane_kernels import (
     ABSOLUTE,
     LANES,
@@ -340,6 +340,38 @@ def test_nearest_two_are_the_two_smallest(dtype, k):
     else:
         assert (sec == -1).all()
         assert np.isinf(d2).all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "u1"])
+@pytest.mark.parametrize(("n", "k"), [(5, 2), (64, 3), (2500, 10)])
+def test_nearest_two_of_columns_are_those_of_rows(dtype, n, k):
+    rng = np.random.RandomState(0)
+    rows = rng.randint(0, 256 if dtype == "u1" else 6, (k, n)).astype(dtype)
+    rows[:, :3] = 255 if dtype == "u1" else 9
+    found = np.empty((2, n), np.int32), np.empty((2, n), dtype)
+    kernels.two_nearest(rows, *found[0], *found[1])
+    expected = nearest_two(np.ascontiguousarray(rows.T))
+    np.testing.assert_array_equal(found[0], expected[:2])
+    np.testing.assert_array_equal(found[1], expected[2:])
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 9])
+def test_nearest_but_one_slot(k):
+    rng = np.random.RandomState(0)
+    for _ in range(100):
+        distances = rng.randint(0, 4, k).astype(np.float32)
+        skip = rng.randint(k)
+        kept = distances.copy()
+        found = kernels.nearest_but(distances, k, skip)
+        np.testing.assert_array_equal(distances, kept)
+        kept[skip] = 9
+        assert found == np.argmin(kept)
+
+
+def test_levels_below_a_distance_are_counted():
+    table = np.maximum(np.arange(255) - 1e-3, 0) / 3
+    for value in (*table[::11], *(table[::13] + 1e-9), -1.0, 1e9):
+        assert kernels.n_below(table, value) == np.searchsorted(table, value)
 
 
 def test_blocks_hold_every_point_once():

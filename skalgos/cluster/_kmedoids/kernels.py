@@ -367,9 +367,7 @@ def sweep_rows(
             if bound >= 0.0:
                 continue
         row = rows[t - start] if gathered else rows[j]
-        change = change_of_row(
-            row, row[PAGE:], d2, None, near, d1, d2, w, R, P, hits
-        )
+        change = change_of_row(row, row[PAGE:], d2, None, near, d1, d2, w, R, P, hits)
         if change < -threshold:
             if looks:
                 found[0] = t
@@ -447,9 +445,7 @@ def changes_of_slots(rows, candidates, near, d1, d2, w, R, P, hits, tie, changes
     """
     for t in range(rows.shape[0]):
         row = rows[t]
-        change = change_of_row(
-            row, row[PAGE:], d2, None, near, d1, d2, w, R, P, hits
-        )
+        change = change_of_row(row, row[PAGE:], d2, None, near, d1, d2, w, R, P, hits)
         shared = change - smallest(P)
         for i in range(P.shape[0]):
             if shared + P[i] < changes[i] - tie:

@@ -239,8 +239,8 @@ _box_squared, _box_absolute, _box_maximum, _box_unequal = map(_box_below, _CODES
 if SIMD:
     #: ``lowest_bit(mask)``: the position of the lowest set bit of a mask that has one.
     lowest_bit = _lowest_bit
-    #: ``fetch(row, start)``: have row[start : start + 64] brought into the cache. It may
-    #: reach beyond the end of the row: nothing is read.
+    #: ``fetch(row, start)``: have row[start : start + 64] brought into the cache. It
+    #: may reach beyond the row: nothing is read.
     fetch = _fetch
     #: ``mask_below(row, start, bound)``: bit l where row[start+l] < bound[start+l].
     mask_below = _mask_below
