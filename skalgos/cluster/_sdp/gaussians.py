@@ -6,12 +6,12 @@ The data have the features along the first axis here, as the kernels like them.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.optimize import linear_sum_assignment
 
 from skalgos.cluster._sdp.kernels import (
     LANES,
     group_moments,
+    lower_inverses,
     nearest_groups,
     quadratic_forms,
 )
@@ -115,13 +115,10 @@ class Normals(NamedTuple):
 
 def normals(means, covariances):
     """Factorise covariances: whitening[k] is the inverse of the Cholesky factor."""
-    eye = np.eye(means.shape[1])
-    whitening = np.empty_like(covariances)
-    log_dets = np.empty(len(covariances))
-    for k, covariance in enumerate(covariances):
-        L = np.linalg.cholesky(covariance)
-        whitening[k] = np.tril(solve_triangular(L, eye, lower=True))
-        log_dets[k] = 2 * np.log(np.diag(L)).sum()
+    L = np.linalg.cholesky(covariances)
+    whitening = np.empty_like(L)
+    lower_inverses(L, whitening)
+    log_dets = 2 * np.log(np.einsum("kff->kf", L)).sum(axis=1)
     return Normals(means, covariances, whitening, log_dets)
 
 
