@@ -47,9 +47,11 @@ def moments(X, weights, labels, n_groups, pool_map):
     total = total / np.where(counts > 0, counts, 1)[:, None]
     means = total[:, 1 : p + 1]
     covariances = np.empty((n_groups, p, p))
-    rows, columns = np.tril_indices(p)
-    covariances[:, rows, columns] = total[:, p + 1 :]
-    covariances[:, columns, rows] = total[:, p + 1 :]
+    at = p + 1
+    for f in range(p):
+        covariances[:, f, : f + 1] = total[:, at : at + f + 1]
+        covariances[:, : f + 1, f] = total[:, at : at + f + 1]
+        at += f + 1
     covariances -= means[:, :, None] * means[:, None, :]
     return Moments(counts, means, covariances)
 
@@ -150,7 +152,9 @@ def likelihood(groups, covariances):
 
     Up to the constant with pi: minus half the sum of W_k (log|S_k| + tr(S_k^-1 C_k)).
     """
-    return -0.5 * np.trace(_costs(groups, covariances))
+    log_dets = np.linalg.slogdet(covariances)[1]
+    traces = np.einsum("kfg,kfg->k", np.linalg.inv(covariances), groups.covariances)
+    return -0.5 * float(groups.weights @ (log_dets + traces))
 
 
 def _costs(groups, covariances):

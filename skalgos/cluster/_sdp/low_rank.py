@@ -79,12 +79,10 @@ def low_rank_sdp(
     mean_log = logs.mean()
     logs = logs - mean_log
     d = np.empty((len(forms), n))
-    curvature = 0.0
-    second_moments = X @ X.T
     for b, form in enumerate(forms):
         d[b] = np.einsum("fi,fi->i", X, form @ X)
-        gram = np.linalg.cholesky(form)
-        curvature = max(curvature, np.linalg.norm(gram.T @ second_moments @ gram, 2))
+    L = np.linalg.cholesky(forms)
+    curvature = np.linalg.eigvalsh(L.transpose(0, 2, 1) @ (X @ X.T) @ L).max()
     # Of rows that are h times a point: h d = h^2 |x|^2 / h.
     d /= h
     y = np.zeros(n)
@@ -110,7 +108,7 @@ def low_rank_sdp(
         w, yh = counts[0], y @ h
         U = pair[w]
 
-        def collect(c, U=U):
+        def collect(c, U=U, y=y):
             low_rank_sums(X, d, h, y, block, U, *chunks[c], acc[c])
 
         pool_map(collect, range(len(chunks)))
@@ -120,7 +118,8 @@ def low_rank_sdp(
         numbers[:4] = beta, step, inner_tol, curvature
         counts[2:] = 1, 0, 0
         _stage(
-            (X, d, h, y, block), pair, G, program, (n_total, yh), state, work, acc,
+            (X, d, h, y, block),
+            pair, G, program, (n_total, yh), state, work, acc,
             chunks, max_iter, pool_map,
         )  # fmt: skip
         w, n_iter, step = counts[0], int(counts[1]), numbers[1]
@@ -133,7 +132,7 @@ def low_rank_sdp(
         if converged or stop or n_iter >= max_iter:
             break
         last_value = value
-        y += beta * (points[w, 0] * scale @ U - h)
+        y = y + beta * (points[w, 0] * scale @ U - h)
         if residual > 0.5 * last_miss and beta < biggest:
             beta *= 2.0
         last_miss = residual
