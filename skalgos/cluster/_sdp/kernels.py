@@ -33,6 +33,50 @@ def kmeans_step(Z, T, C, relax, rho, out):
     out[0], out[1] = primal, dual
 
 
+@helper
+def _row_level(T, i, q, ai):
+    """Return the root of sum(q max(T_i - ai q, 0)) = q_i, by Newton steps from ai."""
+    K, n = T.shape[0], T.shape[1]
+    # From the left of the root the steps rise to it; one step gets there.
+    for _ in range(60):
+        value, slope = 0.0, 0.0
+        for k in range(K):
+            for j in range(n):
+                qj = q[j]
+                excess = T[k, i, j] - ai * qj
+                active = 1.0 if excess > 0.0 else 0.0
+                value += active * qj * excess
+                slope += active * qj * qj
+        value -= q[i]
+        if slope == 0.0:
+            # Right of all breakpoints: start again from the far left.
+            least = T[0, i, 0] / q[0]
+            for k in range(K):
+                for j in range(n):
+                    least = min(least, T[k, i, j] / q[j])
+            ai = least - 1.0
+            continue
+        step = value / slope
+        ai += step
+        if abs(step) <= 1e-15 * (1.0 + abs(ai)):
+            break
+    return ai
+
+
+@kernel(reassociate=True)
+def lasdp_restart(T, C, q, a, rho, Z):
+    """Find a for new T, and fill Z with what comes after a step."""
+    K, n = T.shape[0], T.shape[1]
+    scale = 1.0 / rho
+    for i in range(n):
+        ai = _row_level(T, i, q, a[i])
+        a[i] = ai
+        for k in range(K):
+            for j in range(n):
+                level = ai * q[j]
+                Z[k, i, j] = abs(T[k, i, j] - level) - level - C[k, i, j] * scale
+
+
 @kernel(reassociate=True)
 def lasdp_step(Z, T, C, q, a, relax, rho, old, out):
     """Do the row-wise steps of the splitting for K matrices, in one pass.
@@ -52,29 +96,7 @@ def lasdp_step(Z, T, C, q, a, relax, rho, old, out):
                 y = max(t - ai * q[j], 0.0)
                 old[k, j] = y
                 T[k, i, j] = relax * Z[k, i, j] + (1.0 - relax) * y + (t - y)
-        # From the left of the root the steps rise to it; one step gets there.
-        for _ in range(60):
-            value, slope = 0.0, 0.0
-            for k in range(K):
-                for j in range(n):
-                    qj = q[j]
-                    excess = T[k, i, j] - ai * qj
-                    active = 1.0 if excess > 0.0 else 0.0
-                    value += active * qj * excess
-                    slope += active * qj * qj
-            value -= q[i]
-            if slope == 0.0:
-                # Right of all breakpoints: start again from the far left.
-                least = T[0, i, 0] / q[0]
-                for k in range(K):
-                    for j in range(n):
-                        least = min(least, T[k, i, j] / q[j])
-                ai = least - 1.0
-                continue
-            step = value / slope
-            ai += step
-            if abs(step) <= 1e-15 * (1.0 + abs(ai)):
-                break
+        ai = _row_level(T, i, q, ai)
         a[i] = ai
         for k in range(K):
             for j in range(n):
