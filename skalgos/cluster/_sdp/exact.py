@@ -2,7 +2,8 @@
 
 Both are split in two sets whose projections are closed: matrices that are positive
 semidefinite with a given trace, and matrices that are nonnegative (and, for LA-SDP,
-have the given row sums). The operator splitting is ADMM with over-relaxation and Anderson's acceleration.
+have the given row sums). The operator splitting is ADMM with over-relaxation and
+Anderson's acceleration.
 Weights enter through q = sqrt(w / sum(w)): the program for repeated rows has the
 same optimum.
 """
