@@ -16,6 +16,7 @@ from skalgos.cluster import LASDP, SDPKMeans, kmeans_certificate
 from skalgos.cluster._sdp.exact import exact_kmeans, exact_lasdp
 from skalgos.cluster._sdp.low_rank import low_rank_sdp, partition_factor
 from skalgos.cluster._sdp.programs import lasdp_costs
+from skalgos.datasets import make_ellipses
 
 PEERS = ("cvxpy", "scs", "clarabel")
 GROUPS = {
@@ -56,32 +57,17 @@ GROUPS = {
 }
 
 
-def ellipses(n, K, p, sep, kind, seed):
-    """Return rows, labels and covariances of normal clusters, means on a simplex."""
-    rng = np.random.default_rng(seed)
-    sizes = np.full(K, n // K)
-    sizes[: n % K] += 1
-    means = np.zeros((K, p))
-    means[:, :K] = np.eye(K) * sep / np.sqrt(2)
-    covariances = []
-    for _ in range(K):
-        if kind == "iso":
-            covariances.append(np.eye(p))
-            continue
-        Q = np.linalg.qr(rng.normal(size=(p, p))).Q
-        if kind == "hetero":
-            spectrum = np.exp(rng.uniform(np.log(0.2), np.log(3), p))
-        else:
-            spectrum = np.exp(np.linspace(np.log(0.05), np.log(5), p))
-        covariances.append((Q * spectrum) @ Q.T)
-    X = np.vstack(
-        [
-            rng.multivariate_normal(means[k], covariances[k], m, method="cholesky")
-            for k, m in enumerate(sizes)
-        ]
+def ellipses(n, K, p, sep, shape, seed):
+    """Return rows, labels and covariances of normal clusters."""
+    return make_ellipses(
+        n,
+        p,
+        n_clusters=K,
+        separation=sep,
+        shape=shape,
+        random_state=np.random.default_rng(seed),
+        return_covariances=True,
     )
-    order = rng.permutation(n)
-    return X[order], np.repeat(np.arange(K), sizes)[order], np.array(covariances)
 
 
 def error(truth, labels):
@@ -117,7 +103,7 @@ def programs(bench):
     ]
     cases += [(60, sep, "CLARABEL", None, 100) for sep in (3, 6)]
     for n, sep, solver, target_k, target_l in cases:
-        X, _, S = ellipses(n, 3, 4, sep, "hetero", 3)
+        X, _, S = ellipses(n, 3, 4, sep, "mixed", 3)
         columns = np.ascontiguousarray((X - X.mean(axis=0)).T)
         gram, h = columns.T @ columns, np.ones(n)
         q = h / np.sqrt(n)
@@ -167,7 +153,7 @@ def passes(bench):
     for n in (10_000, 100_000):
         if not bench.wants("pass", f"n={n}", n):
             continue
-        X, y, S = ellipses(n, 5, 10, 4, "ellipt", 0)
+        X, y, S = ellipses(n, 5, 10, 4, "flat", 0)
         columns = np.ascontiguousarray((X - X.mean(axis=0)).T)
         h = np.ones(n)
 
@@ -198,7 +184,7 @@ def scale(bench):
     for n in (100_000, 1_000_000):
         if not bench.wants("scale", f"n={n}", n):
             continue
-        X, y, S = ellipses(n, 5, 10, 4, "ellipt", 0)
+        X, y, S = ellipses(n, 5, 10, 4, "flat", 0)
         with threadpool_limits(1):
             mixture = GaussianMixture(5, random_state=0)
             peer, labels = timed(mixture.fit_predict, X)
@@ -220,8 +206,8 @@ def scale(bench):
 def separation(bench):
     """Add the rows of the share of wrong labels."""
     reference = {
-        ("ellipt", 3, 4): {2.0: 0.068, 2.5: 0.060, 3.0: 0.029, 4.0: 0.016, 6.0: 0.001},
-        ("hetero", 4, 6): {2.5: 0.228, 3.0: 0.128, 4.0: 0.046, 6.0: 0.003},
+        ("flat", 3, 4): {2.0: 0.068, 2.5: 0.060, 3.0: 0.029, 4.0: 0.016, 6.0: 0.001},
+        ("mixed", 4, 6): {2.5: 0.228, 3.0: 0.128, 4.0: 0.046, 6.0: 0.003},
     }
     for (kind, K, p), values in reference.items():
         for sep, limit in values.items():
@@ -269,7 +255,7 @@ def certificates(bench):
     for n in (100_000, 1_000_000):
         if not bench.wants("certificate", f"n={n}", n):
             continue
-        X, y, _ = ellipses(n, 4, 10, 12, "iso", 0)
+        X, y, _ = ellipses(n, 4, 10, 12, "round", 0)
         with threadpool_limits(1):
             peer, _ = timed(KMeans(4, n_init=10, random_state=0).fit, X)
             seconds, found = timed(lambda X, y=y: kmeans_certificate(X, y), X)
