@@ -125,6 +125,7 @@ VARIANTS = {
 
 # Where the defaults take seconds for each fit: what is checked in their place.
 INSTEAD = {
+    "SDPKMeans": {"n_clusters": 3},
     "CheckeredClassifierCV": {"n_hyperplanes": (1, 2), "Cs": (1.0, 10.0), "cv": 3},
     "NGBoostClassifier": {"n_estimators": 30, "n_folds": 2},
     "NGBoostSurvivalRegressor": {"n_estimators": 30, "n_folds": 2},
