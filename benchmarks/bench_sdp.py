@@ -127,7 +127,7 @@ def programs(bench):
                 return exact_lasdp(-np.array(matrices), q, **settings)
 
             with threadpool_limits(1):
-                best = ours(1e-7).bound
+                best = ours(1e-6).bound
                 first, _ = timed(ours, 1e-4, wall=True)
                 seconds, fit = min(
                     (timed(ours, 1e-4, wall=True) for _ in range(3)),
