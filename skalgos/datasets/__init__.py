@@ -1,6 +1,7 @@
 """Generators of data with a known truth."""
 
 from skalgos.datasets._checkered import make_checkered, make_checkered_gmm
+from skalgos.datasets._ellipses import make_ellipses
 from skalgos.datasets._low_rank import make_low_rank_table
 from skalgos.datasets._sparse import (
     KroneckerProblem,
@@ -15,6 +16,7 @@ __all__ = [
     "make_checkered",
     "make_checkered_gmm",
     "make_ecg_like",
+    "make_ellipses",
     "make_irs_channel",
     "make_kronecker_sparse",
     "make_low_rank_table",

@@ -50,7 +50,7 @@ def test_bounds_of_iris():
 
 @pytest.mark.parametrize("solver", ["admm", "nlr", "sketch"])
 def test_separated_clusters_are_found_and_certified(solver):
-    X, y, _ = make_ellipses(120, 3, 4, 12, "iso", 0)
+    X, y, _ = make_ellipses(120, 3, 4, 12, "round", 0)
     model = SDPKMeans(3, solver=solver, n_sketch=60, random_state=0).fit(X)
     assert error(y, model.labels_) == 0
     assert model.certified_
@@ -62,7 +62,7 @@ def test_separated_clusters_are_found_and_certified(solver):
 
 
 def test_memberships_are_fractional_where_the_program_is_not_tight():
-    X, _, _ = make_ellipses(60, 3, 4, 2, "hetero", 3)
+    X, _, _ = make_ellipses(60, 3, 4, 2, "mixed", 3)
     model = SDPKMeans(3).fit(X)
     shares = model.membership_
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-2)
@@ -73,7 +73,7 @@ def test_memberships_are_fractional_where_the_program_is_not_tight():
 
 
 def test_no_partition_of_kmeans_beats_the_bound():
-    X, _, _ = make_ellipses(150, 4, 4, 2, "hetero", 0)
+    X, _, _ = make_ellipses(150, 4, 4, 2, "mixed", 0)
     model = SDPKMeans(4).fit(X)
     lloyd = KMeans(4, n_init=20, random_state=0).fit(X)
     assert model.lower_bound_ <= lloyd.inertia_ + 1e-9
@@ -112,7 +112,7 @@ def test_duplicates_and_constant_features(estimator):
 
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
 def test_scales_and_shifts_change_nothing(scale):
-    X, y, S = make_ellipses(60, 3, 3, 5, "hetero", 0)
+    X, y, S = make_ellipses(60, 3, 3, 5, "mixed", 0)
     expected = SDPKMeans(3).fit(X)
     model = SDPKMeans(3).fit(X * scale + 7 * scale)
     np.testing.assert_array_equal(model.labels_, expected.labels_)
@@ -123,7 +123,7 @@ def test_scales_and_shifts_change_nothing(scale):
 
 
 def test_an_early_stop_warns():
-    X, _, _ = make_ellipses(60, 3, 4, 2, "hetero", 0)
+    X, _, _ = make_ellipses(60, 3, 4, 2, "mixed", 0)
     with pytest.warns(ConvergenceWarning, match="max_iter"):
         model = SDPKMeans(3, max_iter=3).fit(X)
     assert not model.converged_
@@ -132,7 +132,7 @@ def test_an_early_stop_warns():
 
 # ---- known covariances ---------------------------------------------------------------
 def test_known_covariances_reach_the_optimum():
-    X, y, S = make_ellipses(60, 3, 4, 6, "hetero", 3)
+    X, y, S = make_ellipses(60, 3, 4, 6, "mixed", 3)
     model = LASDP(3, covariances=S, solver="admm").fit(X)
     assert model.objective_ == pytest.approx(-80.65927, rel=1e-3)
     assert model.log_likelihood_ == pytest.approx(-80.65927, rel=1e-6)
@@ -145,7 +145,7 @@ def test_known_covariances_reach_the_optimum():
 
 
 def test_equal_covariances_carry_no_names():
-    X, y, _ = make_ellipses(60, 3, 3, 9, "iso", 0)
+    X, y, _ = make_ellipses(60, 3, 3, 9, "round", 0)
     model = LASDP(3, covariances=np.eye(3), solver="admm").fit(X)
     assert error(y, model.labels_) == 0
 
@@ -163,7 +163,7 @@ def test_equal_covariances_carry_no_names():
     ],
 )  # fmt: skip
 def test_bad_covariances_are_named(change, message):
-    X, y, S = make_ellipses(30, 3, 3, 4, "hetero", 0)
+    X, y, S = make_ellipses(30, 3, 3, 4, "mixed", 0)
     with pytest.raises(ValueError, match=message):
         LASDP(3, covariances=change(S)).fit(X)
     with pytest.raises(ValueError, match="shape" if message == "shape" else message):
@@ -189,14 +189,14 @@ def test_iris():
 
 @pytest.mark.slow
 def test_labels_are_the_same_for_nearly_all_random_states():
-    X, y, _ = make_ellipses(200, 3, 4, 4, "ellipt", 1000)
+    X, y, _ = make_ellipses(200, 3, 4, 4, "flat", 1000)
     fits = [LASDP(3, random_state=seed).fit(X).labels_ for seed in range(20)]
     same = sum(np.array_equal(labels, fits[0]) for labels in fits)
     assert same >= 19
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "K", "p", "limit"), [("ellipt", 3, 4, 0.035)])
+@pytest.mark.parametrize(("kind", "K", "p", "limit"), [("flat", 3, 4, 0.035)])
 def test_mean_error_at_separation_three(kind, K, p, limit):
     errors = []
     for seed in range(1000, 1006):
@@ -208,14 +208,14 @@ def test_mean_error_at_separation_three(kind, K, p, limit):
 @pytest.mark.parametrize("alternation", ["rounded", "relaxed"])
 @pytest.mark.parametrize("init", ["sdp", "ward"])
 def test_each_alternation_from_each_start(alternation, init):
-    X, y, _ = make_ellipses(90, 3, 3, 6, "ellipt", 1)
+    X, y, _ = make_ellipses(90, 3, 3, 6, "flat", 1)
     model = LASDP(3, alternation=alternation, init=init, random_state=0).fit(X)
     assert error(y, model.labels_) <= 0.02
     assert model.init_ == f"{init}, {alternation}"
 
 
 def test_labels_to_start_from():
-    X, y, _ = make_ellipses(90, 3, 3, 6, "ellipt", 1)
+    X, y, _ = make_ellipses(90, 3, 3, 6, "flat", 1)
     model = LASDP(3, init=y, random_state=0).fit(X)
     assert error(y, model.labels_) <= 0.02
     with pytest.raises(ValueError, match="init"):
@@ -235,7 +235,7 @@ def test_fewer_samples_than_features():
 
 
 def test_methods_of_a_mixture():
-    X, y, _ = make_ellipses(120, 3, 3, 6, "hetero", 0)
+    X, y, _ = make_ellipses(120, 3, 3, 6, "mixed", 0)
     model = LASDP(3, random_state=0).fit(X)
     probabilities = model.predict_proba(X)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
@@ -264,7 +264,7 @@ def test_methods_of_a_mixture():
 
 
 def test_a_sketch_ends_near_the_whole():
-    X, y, S = make_ellipses(3000, 3, 4, 5, "ellipt", 0)
+    X, y, S = make_ellipses(3000, 3, 4, 5, "flat", 0)
     whole = error(y, LASDP(3, covariances=S, solver="nlr").fit(X).labels_)
     for settings in ({"covariances": S}, {}):
         model = LASDP(3, solver="sketch", n_sketch=300, random_state=0, **settings)
@@ -275,7 +275,7 @@ def test_a_sketch_ends_near_the_whole():
 
 
 def test_certificate_takes_any_labels():
-    X, y, _ = make_ellipses(90, 3, 3, 12, "iso", 0)
+    X, y, _ = make_ellipses(90, 3, 3, 12, "round", 0)
     names = np.array(["a", "b", "c"])[y]
     assert kmeans_certificate(X, names).certified
     with pytest.raises(ValueError, match="labels must be"):
@@ -284,7 +284,7 @@ def test_certificate_takes_any_labels():
 
 def test_callbacks_see_objective_and_residuals():
     pytest.importorskip("sklearn.callback")
-    X, y, S = make_ellipses(60, 3, 4, 3, "hetero", 0)
+    X, y, S = make_ellipses(60, 3, 4, 3, "mixed", 0)
     seen = []
 
     class Listening:

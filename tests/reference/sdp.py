@@ -4,36 +4,20 @@ from itertools import product
 
 import numpy as np
 
+from skalgos import datasets
 
-def make_ellipses(n, K, p, sep, kind, seed):
-    """Return rows, labels and covariances of normal clusters with means on a simplex.
 
-    kind is "iso", "hetero" (random spectra) or "ellipt" (one spectrum, turned).
-    """
-    rng = np.random.default_rng(seed)
-    sizes = np.full(K, n // K)
-    sizes[: n % K] += 1
-    means = np.zeros((K, p))
-    means[:, :K] = np.eye(K) * sep / np.sqrt(2)
-    covariances = []
-    for _ in range(K):
-        if kind == "iso":
-            covariances.append(np.eye(p))
-            continue
-        Q = np.linalg.qr(rng.normal(size=(p, p))).Q
-        if kind == "hetero":
-            spectrum = np.exp(rng.uniform(np.log(0.2), np.log(3), p))
-        else:
-            spectrum = np.exp(np.linspace(np.log(0.05), np.log(5), p))
-        covariances.append((Q * spectrum) @ Q.T)
-    X = np.vstack(
-        [
-            rng.multivariate_normal(means[k], covariances[k], m, method="cholesky")
-            for k, m in enumerate(sizes)
-        ]
+def make_ellipses(n, K, p, sep, shape, seed):
+    """Return rows, labels and covariances: the data that optima are known of."""
+    return datasets.make_ellipses(
+        n,
+        p,
+        n_clusters=K,
+        separation=sep,
+        shape=shape,
+        random_state=np.random.default_rng(seed),
+        return_covariances=True,
     )
-    order = rng.permutation(n)
-    return X[order], np.repeat(np.arange(K), sizes)[order], np.array(covariances)
 
 
 def likelihood_matrices(X, covariances):

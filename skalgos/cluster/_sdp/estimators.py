@@ -621,7 +621,7 @@ class LASDP(_SDPClusterer):
 
     max_iter_solver : int, default=2000
         The largest number of iterations of the solver; within the alternation "nlr"
-        does at most 200.
+        does at most 100.
 
     n_sketch : int, default=1000
         The number of samples of a sketch, and of those that starts are computed from.
@@ -1000,7 +1000,7 @@ class LASDP(_SDPClusterer):
             kind,
             self.rank,
             1e-3,
-            steps if kind == "admm" else min(steps, 200),
+            steps if kind == "admm" else min(steps, 100),
         )
         variants = ("rounded", "relaxed")
         if self.alternation != "best":

@@ -2,7 +2,8 @@
 
 Both are split in two sets whose projections are closed: matrices that are positive
 semidefinite with a given trace, and matrices that are nonnegative (and, for LA-SDP,
-have the given row sums). The operator splitting is ADMM with over-relaxation.
+have the given row sums). The operator splitting is ADMM with over-relaxation and
+Anderson's acceleration.
 Weights enter through q = sqrt(w / sum(w)): the program for repeated rows has the
 same optimum.
 """
@@ -12,11 +13,21 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh
 
-from skalgos.cluster._sdp.kernels import kmeans_step, lasdp_step, symmetrize
+from skalgos.cluster._sdp.kernels import (
+    kmeans_step,
+    lasdp_restart,
+    lasdp_step,
+    symmetrize,
+)
 
 RELAX = 1.7
-# Iterations between looks at the residuals.
-PERIOD = 25
+# The first penalties, times the root of the number of clusters.
+KMEANS_PENALTY, LASDP_PENALTY = 8.0, 2.0
+# Iterations between looks at the residuals, and between accelerated steps.
+PERIOD = 10
+MIX_PERIOD = 5
+# Steps that an accelerated one combines.
+MEMORY = 5
 
 
 class ExactFit(NamedTuple):
@@ -40,6 +51,7 @@ class _Leading:
 
     def __init__(self, n, size, complement=None):
         self.n, self.size, self.complement = n, size, complement
+        self.least = size
         self.basis = None
 
     def _project(self, V):
@@ -76,7 +88,9 @@ class _Leading:
                 R = np.linalg.qr(self._project(R - V @ (V.T @ R)))[0]
             V = np.hstack((V, R))
             BV = np.hstack((BV, self._project(B @ R)))
-        self.basis = Q
+        # The rank is high at the start only.
+        self.size = max(self.least, count + 6)
+        self.basis = Q[:, -self.size :]
         return values, Q
 
     def _from_scratch(self, B, wanted):
@@ -90,7 +104,9 @@ class _Leading:
             values, vectors = eigh(
                 B, subset_by_index=[n - self.size if few else 0, n - 1]
             )
-            if not few or wanted(values) < len(values) - 1:
+            count = wanted(values)
+            if not few or count < len(values) - 1:
+                self.size = min(n, max(self.least, count + 6))
                 self.basis = vectors[:, -self.size :]
                 # All of them are there where not few, and the last of these is q.
                 return (
@@ -102,6 +118,54 @@ class _Leading:
                     )
                 )
             self.size = min(n, 2 * self.size)
+
+
+class _Anderson:
+    """Anderson's acceleration of a fixed-point iteration x -> F(x), in place.
+
+    A step to the combination of the last images that makes the residual F(x) - x least.
+    Where the residual has doubled after it, the iteration goes on from the plain image.
+    """
+
+    def __init__(self, x):
+        self.x = x.ravel()
+        self.images, self.residuals = np.empty((2, MEMORY + 1, x.size))
+        self.plain, self.start = np.empty((2, x.size))
+        self.restart()
+
+    def restart(self):
+        """Forget all steps; the iteration goes on from what x is now."""
+        self.start[:] = self.x
+        self.last = self.start
+        self.count = 0
+        self.limit = np.inf
+
+    def __call__(self):
+        """Look at x, which has become its image; return whether x was changed."""
+        x, slot = self.x, self.count % (MEMORY + 1)
+        residual = self.residuals[slot]
+        np.subtract(x, self.last, out=residual)
+        size = np.sqrt(residual @ residual)
+        if size > self.limit:
+            x[:] = self.plain
+            self.restart()
+            return True
+        self.limit = np.inf
+        self.images[slot] = x
+        self.last = self.images[slot]
+        self.count += 1
+        changed = self.count % MIX_PERIOD == 0 and self.count > 2 and size > 0
+        if changed:
+            used = min(self.count, MEMORY + 1)
+            gram = self.residuals[:used] @ self.residuals[:used].T
+            gram.flat[:: used + 1] += 1e-12 * np.trace(gram)
+            shares = np.linalg.solve(gram, np.ones(used))
+            self.plain[:] = x
+            np.matmul(shares / shares.sum(), self.images[:used], out=x)
+            self.limit = 2 * size
+            self.start[:] = x
+            self.last = self.start
+        return changed
 
 
 def fantope(values, total):
@@ -132,10 +196,10 @@ def _lowest(S, count):
 
 
 def _balanced(rho, primal, dual):
-    if primal > 3 * dual:
-        return rho * 1.3
-    if dual > 3 * primal:
-        return rho / 1.3
+    if primal > 10 * dual:
+        return rho * 1.5
+    if dual > 10 * primal:
+        return rho / 1.5
     return rho
 
 
@@ -165,11 +229,12 @@ def exact_kmeans(gram, q, n_clusters, *, tol, max_iter, on_iter=None):
     n = len(q)
     unit = np.linalg.norm(gram)
     C = np.divide(gram, -unit, out=gram)
-    rho = 1 / np.sqrt(n_clusters)
+    rho = KMEANS_PENALTY / np.sqrt(n_clusters)
     leading = _Leading(n, n_clusters + 7, q)
     T = np.multiply.outer(q, q)
     B = T - C / rho
     out = np.zeros(2)
+    accelerate = _Anderson(T)
     bound, n_iter, converged, checked = np.inf, 0, False, np.inf
     while True:
         n_iter += 1
@@ -184,6 +249,9 @@ def exact_kmeans(gram, q, n_clusters, *, tol, max_iter, on_iter=None):
         factor = np.column_stack((q, factor))
         np.matmul(factor, factor.T, out=B)
         kmeans_step(B, T, C, RELAX, rho, out)
+        if accelerate():
+            np.abs(T, out=B)
+            B -= C / rho
         last = n_iter == max_iter
         if n_iter % PERIOD and not last:
             continue
@@ -208,6 +276,7 @@ def exact_kmeans(gram, q, n_clusters, *, tol, max_iter, on_iter=None):
                 rho = new
                 np.abs(T, out=B)
                 B -= C / rho
+                accelerate.restart()
     return ExactFit(
         [factor], objective * unit, bound * unit, primal, dual, n_iter, converged
     )
@@ -259,12 +328,13 @@ def exact_lasdp(costs, q, *, tol, max_iter, on_iter=None):
     unit = np.linalg.norm(C)
     C /= unit
     constant /= unit
-    rho = 1 / np.sqrt(K)
+    rho = LASDP_PENALTY / np.sqrt(K)
     leading = [_Leading(n, 8) for _ in range(K)]
     T = np.repeat(np.multiply.outer(q, q)[None] / K, K, axis=0)
     a = np.zeros(n)
     B = T - C / rho
     old, out = np.empty((K, n)), np.zeros(2)
+    accelerate = _Anderson(T)
     bound, n_iter, converged, checked = np.inf, 0, False, np.inf
     while True:
         n_iter += 1
@@ -280,6 +350,8 @@ def exact_lasdp(costs, q, *, tol, max_iter, on_iter=None):
             factors.append(vectors[:, used] * np.sqrt(values[used]))
             np.matmul(factors[k], factors[k].T, out=B[k])
         lasdp_step(B, T, C, q, a, RELAX, rho, old, out)
+        if accelerate():
+            lasdp_restart(T, C, q, a, rho, B)
         last = n_iter == max_iter
         if n_iter % PERIOD == 0 or last:
             primal, dual = np.sqrt(out[0]), rho * np.sqrt(out[1])
@@ -305,10 +377,8 @@ def exact_lasdp(costs, q, *, tol, max_iter, on_iter=None):
                 a *= rho / new
                 T += level * (rho / new)
                 rho = new
-                level = np.outer(a, q)
-                np.abs(T - level, out=B)
-                B -= level
-                B -= C / rho
+                lasdp_restart(T, C, q, a, rho, B)
+                accelerate.restart()
         for k in range(K):
             symmetrize(B[k])
     return ExactFit(

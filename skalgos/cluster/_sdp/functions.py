@@ -227,7 +227,7 @@ def sdp_lower_bound(
     """Return a lower bound on the inertia of every partition in n_clusters.
 
     It is the optimum of the K-means semidefinite program [1]_, less what the residuals
-    leave open: the bound holds however early the solver stops. The memory is three
+    leave open: the bound holds however early the solver stops. The memory is 17
     matrices of n_samples x n_samples.
 
     Parameters

@@ -6,12 +6,12 @@ The data have the features along the first axis here, as the kernels like them.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.optimize import linear_sum_assignment
 
 from skalgos.cluster._sdp.kernels import (
     LANES,
     group_moments,
+    lower_inverses,
     nearest_groups,
     quadratic_forms,
 )
@@ -47,9 +47,11 @@ def moments(X, weights, labels, n_groups, pool_map):
     total = total / np.where(counts > 0, counts, 1)[:, None]
     means = total[:, 1 : p + 1]
     covariances = np.empty((n_groups, p, p))
-    rows, columns = np.tril_indices(p)
-    covariances[:, rows, columns] = total[:, p + 1 :]
-    covariances[:, columns, rows] = total[:, p + 1 :]
+    at = p + 1
+    for f in range(p):
+        covariances[:, f, : f + 1] = total[:, at : at + f + 1]
+        covariances[:, : f + 1, f] = total[:, at : at + f + 1]
+        at += f + 1
     covariances -= means[:, :, None] * means[:, None, :]
     return Moments(counts, means, covariances)
 
@@ -115,13 +117,10 @@ class Normals(NamedTuple):
 
 def normals(means, covariances):
     """Factorise covariances: whitening[k] is the inverse of the Cholesky factor."""
-    eye = np.eye(means.shape[1])
-    whitening = np.empty_like(covariances)
-    log_dets = np.empty(len(covariances))
-    for k, covariance in enumerate(covariances):
-        L = np.linalg.cholesky(covariance)
-        whitening[k] = np.tril(solve_triangular(L, eye, lower=True))
-        log_dets[k] = 2 * np.log(np.diag(L)).sum()
+    L = np.linalg.cholesky(covariances)
+    whitening = np.empty_like(L)
+    lower_inverses(L, whitening)
+    log_dets = 2 * np.log(np.einsum("kff->kf", L)).sum(axis=1)
     return Normals(means, covariances, whitening, log_dets)
 
 
@@ -153,7 +152,9 @@ def likelihood(groups, covariances):
 
     Up to the constant with pi: minus half the sum of W_k (log|S_k| + tr(S_k^-1 C_k)).
     """
-    return -0.5 * np.trace(_costs(groups, covariances))
+    log_dets = np.linalg.slogdet(covariances)[1]
+    traces = np.einsum("kfg,kfg->k", np.linalg.inv(covariances), groups.covariances)
+    return -0.5 * float(groups.weights @ (log_dets + traces))
 
 
 def _costs(groups, covariances):
