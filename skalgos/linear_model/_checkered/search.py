@@ -13,9 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from skalgos.linear_model._checkered import kernels
+from skalgos.linear_model._checkered.objectives import pairs
 from skalgos.linear_model._checkered.solvers import descend
 
 N_CANDIDATES = 150
+# The penalty of a local hyperplane, for each sample; and the entries of
+# arrays worked on at once: what is small enough is not asked of the system each time.
+RIDGE = 1e-2
+SLAB = 1 << 14
 # Logits of the hyperplanes of a start have this standard deviation.
 SPREAD = 4.0
 # Where this share of labels is matched there is little left to search for.
@@ -79,14 +84,37 @@ def local_hyperplanes(design, y, n_candidates, random_state):
     V : ndarray of shape (n_candidates, width)
         Scaled to logits of a common size.
     """
-    points = np.ascontiguousarray(design.columns.T)
-    n, width = points.shape
+    columns, n, width = design.columns, design.n, design.width
+    features = columns[: design.d]
     centers = random_state.randint(n, size=n_candidates)
     sizes = np.minimum(width * np.resize([4, 8, 16, 32], n_candidates), n)
-    V = np.empty((n_candidates, width))
-    scratch = np.empty(n), np.empty(n), np.empty((width, width))
-    kernels.local_fits(points, y, design.d, centers, sizes, 1e-2, *scratch, V)
-    return V
+    near = np.empty((n_candidates, n), bool)
+    squares = np.einsum("ji,ji->i", features, features)
+    order = np.argsort(sizes, kind="stable")
+    step = max(1, SLAB // n)
+    for start in range(0, n_candidates, step):
+        some = order[start : start + step]
+        # Squared distances, less the squares of the centers.
+        distances = (-2 * features[:, centers[some]].T) @ features
+        distances += squares
+        ranks = np.unique(sizes[some]) - 1
+        ranked = np.partition(distances, ranks, axis=1)
+        reach = np.take_along_axis(ranked, sizes[some, None] - 1, axis=1)
+        near[some] = distances <= reach
+    # Moments of all neighbourhoods are one product with those of single samples.
+    row, column = pairs(width)
+    moments, targets = np.zeros((n_candidates, len(row))), np.zeros((n_candidates, width))
+    step = max(64, SLAB // max(n_candidates, len(row)))
+    for start in range(0, n, step):
+        part = columns[:, start : start + step]
+        members = near[:, start : start + step].astype(np.float64)
+        moments += members @ (part[row] * part[column]).T
+        targets += members @ (part * y[start : start + step]).T
+    A = np.empty((n_candidates, width, width))
+    A[:, row, column] = A[:, column, row] = moments
+    diagonal = np.arange(width)
+    A[:, diagonal, diagonal] += RIDGE * sizes[:, None]
+    return np.linalg.solve(A, targets[..., None])[..., 0]
 
 
 def candidates(design, y, n_candidates, random_state):
@@ -139,15 +167,12 @@ def matched_sets(sides, y, m, n_sets, n_rounds, random_state):
     if m == 2:
         n_sets = n_rounds = 1  # all pairs are tried
     picks = random_state.randint(len(sides), size=(n_sets, m))
-    drops = np.zeros((n_sets, n_rounds, 2), np.int64)
-    if m > 1:
-        drops[..., 0] = random_state.randint(m, size=(n_sets, n_rounds))
-        shift = random_state.randint(1, m, size=(n_sets, n_rounds))
-        drops[..., 1] = (drops[..., 0] + shift) % m
-    row, partial = np.empty_like(target), np.empty_like(target)
+    first = random_state.randint(m, size=(n_sets, n_rounds))
+    shift = random_state.randint(1, m, size=(n_sets, n_rounds))
+    drops = np.stack([first, (first + shift) % m], axis=-1)
     scores = np.empty(n_sets, np.int64)
     trial = np.empty(m, np.int64)
-    kernels.match(signs, target, n, drops, picks, trial, row, partial, scores)
+    kernels.match(signs, target, n, drops, picks, trial, np.empty_like(target), scores)
     picks.sort(axis=1)
     order = np.argsort(-scores, kind="stable")
     _, first = np.unique(picks[order], axis=0, return_index=True)
