@@ -103,7 +103,10 @@ def local_hyperplanes(design, y, n_candidates, random_state):
         near[some] = distances <= reach
     # Moments of all neighbourhoods are one product with those of single samples.
     row, column = pairs(width)
-    moments, targets = np.zeros((n_candidates, len(row))), np.zeros((n_candidates, width))
+    moments, targets = (
+        np.zeros((n_candidates, len(row))),
+        np.zeros((n_candidates, width)),
+    )
     step = max(64, SLAB // max(n_candidates, len(row)))
     for start in range(0, n, step):
         part = columns[:, start : start + step]
