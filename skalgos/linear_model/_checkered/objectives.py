@@ -460,8 +460,8 @@ class BinaryObjective(Objective):
     def _rescale(Z, E, P, logs, w, G):
         """Take logarithms, and redo wrong labels of vanishing probability.
 
-        Their P and E are then relative to the largest e_k, and E is negative to say so. All
-        t_k are 1 or -1 here.
+        Their P and E are then relative to the largest e_k, and E is negative to say so.
+        All t_k are 1 or -1 here.
         """
         s, i = np.nonzero(P < kernels.TINY)
         with np.errstate(divide="ignore"):
