@@ -102,7 +102,7 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
         to a bound, until the labels are matched or the best loss is found again. With
         more than two classes an int is the number for each order of the classes, and
         "auto" goes on from the best start, changed at random in many ways, as long as
-        that helps.
+        that helps, and then begins anew, until the best loss is found again.
 
     search_samples : int, default=2000
         The largest number of samples that starts are compared on.

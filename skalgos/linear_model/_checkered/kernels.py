@@ -16,9 +16,9 @@ import math
 
 import numpy as np
 
-from skalgos._jit import helper, kernel
+from skalgos._jit import kernel
 
-# Below this, probabilities are computed relative to their largest term.
+# Below this, probabilities have to be computed relative to their largest term.
 TINY = 1e-280
 BELOW_ONE = 1.0 - 2.0**-53
 # Samples that are worked on at once, so that they stay in the nearest cache.
@@ -26,82 +26,13 @@ STRIP = 256
 
 
 # ---- two classes ---------------------------------------------------------------------
-@helper
-def rescale_row(Z, U, P, G, w, s, i):
-    """Redo a wrong label of vanishing probability, and return minus its log scale.
-
-    P and U are then relative to the largest e_k, and U is negative to say so. All t_k
-    are 1 or -1 here.
-    """
-    m = Z.shape[1]
-    a = np.inf
-    for k in range(m):
-        a = min(a, abs(Z[s, k, i]))
-    rho = 0.0
-    small = math.exp(-a)
-    for k in range(m):
-        z = abs(Z[s, k, i])
-        f = math.exp(a - z) / (1.0 + math.exp(-z))
-        rho += f * (1.0 - 2.0 * small * rho)
-        U[s, k, i] = -f
-    P[s, i] = rho
-    for k in range(m):
-        g = w[i] * -U[s, k, i] / rho
-        G[s, k, i] = g if Z[s, k, i] >= 0.0 else -g
-    return a
-
-
-@helper
-def parity_strip(Z, U, y, w, P, L, suffix, G, s, start, stop):
-    """Do what ``parity`` does for model s and a range of samples that stay in cache."""
-    m, n = Z.shape[1], stop - start
-    p, r = P[s, start:stop], L[s, start:stop]
-    weight, label, after = w[start:stop], y[start:stop], suffix[start:stop]
-    for i in range(n):
-        p[i] = label[i]
-        r[i] = 0.0
-    for k in range(m):
-        u, z, g = U[s, k, start:stop], Z[s, k, start:stop], G[s, k, start:stop]
-        for i in range(n):
-            q = 1.0 / (1.0 + u[i])
-            e = u[i] * q
-            t = (1.0 - u[i]) * q
-            u[i] = e
-            g[i] = p[i]
-            r[i] = r[i] * t + e
-            p[i] *= t if z[i] >= 0.0 else -t
-    deep = 0
-    for i in range(n):
-        # log1p(-r) is r log(1 - r) / ((1 - r) - 1), to the last digits, also if the
-        # difference is rounded to anything but 1.
-        right = min(1.0 - r[i], BELOW_ONE)
-        scale = r[i] / (1.0 - right)
-        wrong = p[i] < 0.0
-        p[i] = r[i] if wrong else right
-        r[i] = weight[i] * (1.0 if wrong else scale)
-        after[i] = -weight[i] / p[i]
-        deep += p[i] < TINY
-    for k in range(m - 1, -1, -1):
-        e, z, g = U[s, k, start:stop], Z[s, k, start:stop], G[s, k, start:stop]
-        for i in range(n):
-            g[i] *= after[i] * e[i] * (1.0 - e[i])
-            t = 1.0 - 2.0 * e[i]
-            after[i] *= t if z[i] >= 0.0 else -t
-    total = 0.0
-    if deep > 0:
-        for i in range(start, stop):
-            if P[s, i] < TINY:
-                total += w[i] * rescale_row(Z, U, P, G, w, s, i)
-    return total
-
-
 @kernel
-def parity(Z, U, y, w, P, L, suffix, extra, G):
+def parity(Z, U, y, w, P, L, suffix, deep, G):
     """Evaluate the loss and its gradient with respect to the logits.
 
     With P the probability of the label, the gradient is ``g_k = -y t'_k T_k / P``,
     where T_k is the product of the t_j of all other factors and ``t'_k`` is
-    ``e_k (1 - e_k)``. Loss s is ``extra[s] - sum_i L[s, i] log(P[s, i])``.
+    ``e_k (1 - e_k)``. Loss s is ``-sum_i L[s, i] log(P[s, i])``.
 
     Parameters
     ----------
@@ -110,241 +41,116 @@ def parity(Z, U, y, w, P, L, suffix, extra, G):
     y, w : (n,)
         Labels -1 and 1, and weights.
     P, L : (s, n)
-    suffix : (n,)
-    extra : (s,)
+    suffix : (STRIP,)
+    deep : (s,)
+        On return how many probabilities are so small that they and their gradients have
+        lost their digits.
     G : (s, m, n)
         On return ``w g``.
     """
     n_models, m, n = Z.shape
     for s in range(n_models):
-        extra[s] = 0.0
+        count = 0
         for start in range(0, n, STRIP):
-            stop = min(start + STRIP, n)
-            extra[s] += parity_strip(Z, U, y, w, P, L, suffix, G, s, start, stop)
+            size = min(STRIP, n - start)
+            stop = start + size
+            p, r = P[s, start:stop], L[s, start:stop]
+            weight, label = w[start:stop], y[start:stop]
+            for i in range(size):
+                p[i] = label[i]
+                r[i] = 0.0
+            for k in range(m):
+                u, z, g = U[s, k, start:stop], Z[s, k, start:stop], G[s, k, start:stop]
+                for i in range(size):
+                    q = 1.0 / (1.0 + u[i])
+                    e = u[i] * q
+                    t = (1.0 - u[i]) * q
+                    u[i] = e
+                    g[i] = p[i]
+                    r[i] = r[i] * t + e
+                    p[i] *= t if z[i] >= 0.0 else -t
+            for i in range(size):
+                # log1p(-r) is r log(1 - r) / ((1 - r) - 1), to the last digits, also
+                # if the difference is rounded to anything but 1.
+                right = min(1.0 - r[i], BELOW_ONE)
+                scale = r[i] / (1.0 - right)
+                wrong = p[i] < 0.0
+                p[i] = r[i] if wrong else right
+                r[i] = weight[i] * (1.0 if wrong else scale)
+                suffix[i] = -weight[i] / p[i]
+                count += p[i] < TINY
+            deep[s] = count
+            for k in range(m - 1, -1, -1):
+                e, z, g = U[s, k, start:stop], Z[s, k, start:stop], G[s, k, start:stop]
+                for i in range(size):
+                    g[i] *= suffix[i] * e[i] * (1.0 - e[i])
+                    t = 1.0 - 2.0 * e[i]
+                    suffix[i] *= t if z[i] >= 0.0 else -t
 
 
 @kernel
-def parity_hessian(Z, E, y, w, P, suffix, before, between, H):
+def parity_hessian(Z, E, G, y, w, P, H):
     """Fill H with the second derivatives with respect to the logits, times w.
 
     With the products T_jk of the t of all factors but j and k,
 
-        H_jk = -y t'_j t'_k T_jk / P^2,    H_kk = y t'_k T / P + g_k^2.
+        H_jk = -y t'_j t'_k T_jk / P^2,    H_kk = g_k (g_k - t_k).
 
     Parameters
     ----------
     Z, E : (m, n)
-        The logits and e, after ``parity``; on return t and ``t' / P``.
+        The logits and e, after ``parity``, and negative where e is relative to the
+        largest; on return t and ``t' / P``.
+    G : (m, n)
+        ``w g``.
     y, w, P : (n,)
-    suffix : (m + 1, n)
-    before, between : (n,)
     H : (m (m + 1) / 2, n)
         Pairs in the order of ``np.triu_indices(m)``.
     """
     m, n = Z.shape
-    for i in range(n):
-        suffix[m, i] = 1.0
-        before[i] = y[i]
-    for k in range(m - 1, -1, -1):
-        e, z, behind, ahead = E[k], Z[k], suffix[k], suffix[k + 1]
+    for k in range(m):
+        e, z = E[k], Z[k]
         for i in range(n):
-            t = 1.0 - 2.0 * max(e[i], 0.0)
-            e[i] = abs(e[i]) / P[i] * (0.5 + 0.5 * t)
+            inner = e[i] if e[i] > 0.0 else 0.0
+            t = 1.0 - 2.0 * inner
+            e[i] = abs(e[i]) * (1.0 - inner) / P[i]
             z[i] = t if z[i] >= 0.0 else -t
-            behind[i] = ahead[i] * z[i]
     row = 0
     for j in range(m):
-        d_j, t_j, ahead, h = E[j], Z[j], suffix[j + 1], H[row]
-        for i in range(n):
-            g = d_j[i] * before[i] * ahead[i]
-            h[i] = w[i] * (g * t_j[i] + g * g)
-            between[i] = -w[i] * d_j[i] * before[i]
-            before[i] *= t_j[i]
-        for k in range(j + 1, m):
-            d_k, t_k, ahead, h = E[k], Z[k], suffix[k + 1], H[row + k - j]
+        for k in range(j, m):
+            h, t, g, d, f = H[row], Z[k], G[k], E[k], E[j]
+            row += 1
             for i in range(n):
-                h[i] = between[i] * d_k[i] * ahead[i]
-                between[i] *= t_k[i]
-        row += m - j
+                if j == k:
+                    h[i] = g[i] * (g[i] / w[i] - t[i])
+                else:
+                    h[i] = -w[i] * y[i] * f[i] * d[i]
+            for other in range(m):
+                if j != k and other != j and other != k:
+                    t = Z[other]
+                    for i in range(n):
+                        h[i] *= t[i]
 
 
 # ---- many classes --------------------------------------------------------------------
-@helper
-def rescale_circular(Z, y, w, F, B, G, s, i, j):
-    """Redo a label of vanishing probability by logarithms, and return its own.
-
-    G returns as ``w (softmax - posterior)``, given that it holds ``w softmax``. F and B
-    are used as scratch, at place j.
-    """
-    m, K = Z.shape[1], Z.shape[2]
-    # Z becomes log softmax.
-    for k in range(m):
-        top = -np.inf
-        for c in range(K):
-            top = max(top, Z[s, k, c, i])
-        total = 0.0
-        for c in range(K):
-            total += math.exp(Z[s, k, c, i] - top)
-        top += math.log(total)
-        for c in range(K):
-            Z[s, k, c, i] -= top
-    for c in range(K):
-        F[0, c, j] = Z[s, 0, c, i]
-    for k in range(1, m):
-        for c in range(K):
-            top = -np.inf
-            for a in range(K):
-                top = max(top, F[k - 1, a, j] + Z[s, k, (c - a) % K, i])
-            total = 0.0
-            if top > -np.inf:
-                for a in range(K):
-                    total += math.exp(F[k - 1, a, j] + Z[s, k, (c - a) % K, i] - top)
-            F[k, c, j] = top + math.log(total) if top > -np.inf else -np.inf
-    log_p = F[m - 1, y, j]
-    for c in range(K):
-        B[0, c, j] = 0.0 if c == y else -np.inf
-    for k in range(m - 1, -1, -1):
-        for c in range(K):
-            # The posterior of value c of factor k.
-            posterior = 0.0
-            for a in range(K):
-                if k > 0:
-                    before = F[k - 1, a, j]
-                else:
-                    before = 0.0 if a == 0 else -np.inf
-                power = before + B[0, (a + c) % K, j] + Z[s, k, c, i] - log_p
-                posterior += math.exp(power)
-            G[s, k, c, i] -= w[i] * posterior
-        for a in range(K):
-            top = -np.inf
-            for c in range(K):
-                top = max(top, B[0, (a + c) % K, j] + Z[s, k, c, i])
-            total = 0.0
-            if top > -np.inf:
-                for c in range(K):
-                    total += math.exp(B[0, (a + c) % K, j] + Z[s, k, c, i] - top)
-            B[1, a, j] = top + math.log(total) if top > -np.inf else -np.inf
-        for a in range(K):
-            B[0, a, j] = B[1, a, j]
-    return log_p
-
-
-@helper
-def add_products(a, b, out):
-    """Add the products of two rows to a third."""
-    for i in range(out.shape[0]):
-        out[i] += a[i] * b[i]
-
-
-@helper
-def circular_strip(Z, S, y, w, P, F, B, G, s, start, stop):
-    """Do what ``circular`` does for model s and samples of residue y, in the cache."""
-    m, K, n = Z.shape[1], Z.shape[2], stop - start
-    p, weight = P[s, start:stop], w[start:stop]
-    scratch = B[0, 0, :n]
-    for k in range(m):
-        scratch[:] = 0.0
-        for c in range(K):
-            v = S[s, k, c, start:stop]
-            for i in range(n):
-                scratch[i] += v[i]
-        for i in range(n):
-            scratch[i] = 1.0 / scratch[i]
-        for c in range(K):
-            v = S[s, k, c, start:stop]
-            for i in range(n):
-                v[i] *= scratch[i]
-    # Laws of the sums; the last factor's is only needed at the label.
-    for k in range(m - 1):
-        for c in range(K):
-            f = F[k, c, :n]
-            if k == 0:
-                v = S[s, 0, c, start:stop]
-                for i in range(n):
-                    f[i] = v[i]
-            else:
-                f[:] = 0.0
-                for a in range(K):
-                    rest = c - a if c >= a else c - a + K
-                    add_products(F[k - 1, a, :n], S[s, k, rest, start:stop], f)
-    p[:] = 0.0
-    last = m - 1
-    for c in range(K):
-        rest = y - c if y >= c else y - c + K
-        v, g = S[s, last, c, start:stop], G[s, last, c, start:stop]
-        if m > 1:
-            f, b = F[m - 2, rest], B[last % 2, rest]
-            for i in range(n):
-                b[i] = v[i]
-                g[i] = v[i] * f[i]
-        else:
-            for i in range(n):
-                g[i] = v[i] if c == y else 0.0
-        for i in range(n):
-            p[i] += g[i]
-    for k in range(m - 2, -1, -1):
-        # B_(k+1) is in B[(k + 1) % 2].
-        for c in range(K):
-            v, g = S[s, k, c, start:stop], G[s, k, c, start:stop]
-            if k == 0:
-                b = B[1, c]
-                for i in range(n):
-                    g[i] = v[i] * b[i]
-            else:
-                g[:] = 0.0
-                for a in range(K):
-                    b = B[(k + 1) % 2, a + c if a + c < K else a + c - K, :n]
-                    add_products(F[k - 1, a, :n], b, g)
-                for i in range(n):
-                    g[i] *= v[i]
-        if k > 0:
-            for a in range(K):
-                h = B[k % 2, a, :n]
-                h[:] = 0.0
-                for c in range(K):
-                    b = B[(k + 1) % 2, a + c if a + c < K else a + c - K, :n]
-                    add_products(S[s, k, c, start:stop], b, h)
-    deep = 0
-    for i in range(n):
-        deep += p[i] < TINY
-        scratch[i] = 1.0 / p[i]
-    for k in range(m):
-        for c in range(K):
-            v, g = S[s, k, c, start:stop], G[s, k, c, start:stop]
-            for i in range(n):
-                g[i] = weight[i] * (v[i] - g[i] * scratch[i])
-    total = 0.0
-    if deep > 0:
-        for i in range(start, stop):
-            if P[s, i] < TINY:
-                for k in range(m):
-                    for c in range(K):
-                        G[s, k, c, i] = w[i] * S[s, k, c, i]
-                j = i - start
-                total -= w[i] * rescale_circular(Z, y, w, F, B, G, s, i, j)
-                P[s, i] = 1.0
-    return total
-
-
 @kernel
-def circular(Z, S, codes, residues, w, P, F, B, extra, G):
+def circular(S, codes, residues, w, P, F, B, ends, deep, G):
     """Evaluate the multiclass loss and its gradient with respect to the logits.
 
     The label is the sum modulo K of one categorical value for each factor, so its
     probabilities are the circular convolution of the softmaxes. Forward, F_k is the law
     of the sum of the first k factors; backward, ``B_k[a]`` is the probability that the
-    factors after k lead from a to the label. The posterior of factor k is
+    factors from k on lead from a to the label. The posterior of factor k is
 
-        q_k[c] = softmax_k[c] sum_a F_(k-1)[a] B_k[a + c] / P,
+        q_k[c] = softmax_k[c] sum_a F_k[a] B_(k+1)[a + c] / P,
 
     and the gradient softmax minus posterior. All terms are positive. Loss s is
-    ``extra[s] - sum_i w[i] log(P[s, i])``.
+    ``-sum_i w[i] log(P[s, i])``.
 
     Parameters
     ----------
-    Z, S : (s, m, K, n)
-        The logits, changed where a probability vanishes, and their exponentials over a
-        common factor, which return as softmaxes.
+    S : (s, m, K, n)
+        The exponentials of the logits over a common factor, which return as softmaxes.
     codes : (n,)
         The class of each sample, in runs that are as long as possible.
     residues : (s, K)
@@ -352,106 +158,97 @@ def circular(Z, S, codes, residues, w, P, F, B, extra, G):
     w : (n,)
     P : (s, n)
     F : (m, K, STRIP)
+        F_1 is the first softmax and is not stored, nor is B_(m-1), which is the last.
     B : (2, K, STRIP)
-    extra : (s,)
+    ends : (2, STRIP)
+        Zeros and ones.
+    deep : (s,)
+        On return how many probabilities are so small that they and their gradients have
+        lost their digits.
     G : (s, m, K, n)
         On return ``w (softmax - posterior)``.
     """
-    n_models, n = Z.shape[0], Z.shape[3]
+    n_models, m, K, n = S.shape
     for s in range(n_models):
-        extra[s] = 0.0
+        deep[s] = 0
     start = np.int64(0)  # a literal 0 would be a type, and a compilation, of its own
     while start < n:
         stop = start + 1
         while stop < n and stop < start + STRIP and codes[stop] == codes[start]:
             stop += 1
+        size = stop - start
+        weight = w[start:stop]
         for s in range(n_models):
             y = residues[s, codes[start]]
-            extra[s] += circular_strip(Z, S, y, w, P, F, B, G, s, start, stop)
-        start = stop
-
-
-@helper
-def convolve(a, b, out):
-    """Fill out with the circular convolution of a and b."""
-    K = a.shape[0]
-    for c in range(K):
-        total = 0.0
-        for j in range(c + 1):
-            total += a[j] * b[c - j]
-        for j in range(c + 1, K):
-            total += a[j] * b[c - j + K]
-        out[c] = total
-
-
-@kernel
-def circular_hessian(S, G, codes, residues, w, suffix, before, between, rest, H):
-    """Fill H with the second derivatives with respect to the logits, times w.
-
-    They are the prior minus the posterior covariance of the one-hot values of all
-    factors. Where the probability of the label vanishes, one configuration has all of
-    the posterior, and that covariance between factors is zero.
-
-    Parameters
-    ----------
-    S, G : (m, K, n)
-        The softmaxes, and the weighted gradient of ``circular``.
-    codes, w : (n,)
-    residues : (K,)
-    suffix : (m + 1, K)
-    before, between : (2, K)
-    rest : (K,)
-    H : (m K (m K + 1) / 2, n)
-        Pairs in the order of ``np.triu_indices(m K)``.
-    """
-    m, K, n = S.shape
-    R = m * K
-    for i in range(n):
-        y = residues[codes[i]]
-        for c in range(K):
-            suffix[m, c] = 1.0 if c == 0 else 0.0
-        for k in range(m - 1, -1, -1):
-            convolve(suffix[k + 1], S[k, :, i], suffix[k])
-        p = suffix[0, y]
-        for c in range(K):
-            before[0, c] = 1.0 if c == 0 else 0.0
-        for j in range(m):
-            for a in range(K):
-                first = j * K + a
-                row = first * R - first * (first - 1) // 2
-                s_a = S[j, a, i]
-                q_a = s_a - G[j, a, i] / w[i]
-                for b in range(a, K):
-                    s_b = S[j, b, i]
-                    q_b = s_b - G[j, b, i] / w[i]
-                    cross = q_a * q_b - s_a * s_b
-                    H[row, i] = w[i] * (cross + (s_a - q_a if a == b else 0.0))
-                    row += 1
-            for c in range(K):
-                between[0, c] = before[0, c]
-            for k in range(j + 1, m):
-                convolve(between[0], suffix[k + 1], rest)
-                inverse = 1.0 / p if p >= TINY else 0.0
-                for a in range(K):
-                    first = j * K + a
-                    row = first * R - first * (first - 1) // 2 + k * K - first
-                    s_a = S[j, a, i]
-                    q_a = s_a - G[j, a, i] / w[i]
-                    for b in range(K):
-                        cov = 0.0
-                        if p >= TINY:
-                            left = y - a - b
-                            while left < 0:
-                                left += K
-                            joint = s_a * S[k, b, i] * rest[left] * inverse
-                            cov = joint - q_a * (S[k, b, i] - G[k, b, i] / w[i])
-                        H[row + b, i] = -w[i] * cov
-                convolve(between[0], S[k, :, i], between[1])
+            p = P[s, start:stop]
+            for k in range(m):
+                p[:] = 0.0
                 for c in range(K):
-                    between[0, c] = between[1, c]
-            convolve(before[0], S[j, :, i], before[1])
-            for c in range(K):
-                before[0, c] = before[1, c]
+                    v = S[s, k, c, start:stop]
+                    for i in range(size):
+                        p[i] += v[i]
+                for i in range(size):
+                    p[i] = 1.0 / p[i]
+                for c in range(K):
+                    v = S[s, k, c, start:stop]
+                    for i in range(size):
+                        v[i] *= p[i]
+            for k in range(2, m):
+                for c in range(K):
+                    f = F[k, c, :size]
+                    f[:] = 0.0
+                    for a in range(K):
+                        b = S[s, k - 1, c - a if c >= a else c - a + K, start:stop]
+                        e = S[s, 0, a, start:stop] if k == 2 else F[k - 1, a, :size]
+                        for i in range(size):
+                            f[i] += e[i] * b[i]
+            p[:] = 0.0
+            for k in range(m - 1, -1, -1):
+                inner = 0 < k < m - 1
+                for c in range(K):
+                    v, g = S[s, k, c, start:stop], G[s, k, c, start:stop]
+                    back = B[k % 2, c, :size]
+                    rest = y - c if y >= c else y - c + K
+                    if not inner:
+                        if m == 1:
+                            e = ends[1 if c == y else 0, :size]
+                        elif m == 2:
+                            e = S[s, 1 - k, rest, start:stop]
+                        elif k == 0:
+                            e = B[1, c, :size]
+                        else:
+                            e = F[k, rest, :size]
+                        for i in range(size):
+                            g[i] = v[i] * e[i]
+                            p[i] += g[i] if k == 0 else 0.0
+                        continue
+                    g[:] = 0.0
+                    back[:] = 0.0
+                    for a in range(K):
+                        # Value a of the factors before k, then of k itself.
+                        total = a + c if a + c < K else a + c - K
+                        e = S[s, 0, a, start:stop] if k == 1 else F[k, a, :size]
+                        u = S[s, k, a, start:stop]
+                        if k == m - 2:
+                            rest = y - total if y >= total else y - total + K
+                            b = S[s, m - 1, rest, start:stop]
+                        else:
+                            b = B[(k + 1) % 2, total, :size]
+                        for i in range(size):
+                            g[i] += e[i] * b[i]
+                            back[i] += u[i] * b[i]
+                    for i in range(size):
+                        g[i] *= v[i]
+            count = 0
+            for i in range(size):
+                count += p[i] < TINY
+            deep[s] += count
+            for k in range(m):
+                for c in range(K):
+                    v, g = S[s, k, c, start:stop], G[s, k, c, start:stop]
+                    for i in range(size):
+                        g[i] = weight[i] * (v[i] - g[i] / p[i])
+        start = stop
 
 
 # ---- second moments ------------------------------------------------------------------
@@ -465,8 +262,9 @@ def grams(columns, first, H, scratch, out):
     first : int
         The sample that the first weights belong to.
     H : (p, k)
-    scratch : (STRIP,)
+    scratch : (2, STRIP)
     out : (p, width, width)
+        Filled in the lower triangle only.
     """
     n_pairs, n = H.shape
     width = columns.shape[0]
@@ -474,85 +272,36 @@ def grams(columns, first, H, scratch, out):
     for start in range(0, n, STRIP):
         size = min(STRIP, n - start)
         low, high = first + start, first + start + size
+        a, b = scratch[0, :size], scratch[1, :size]
         for p in range(n_pairs):
             h = H[p, start : start + size]
-            for j in range(width):
-                x, row = columns[j, low:high], out[p, j]
+            # Two rows and two columns at a time; of an odd number the last is its own
+            # neighbour.
+            for j in range(0, width, 2):
+                second = min(j + 1, width - 1)
+                c, d = columns[j, low:high], columns[second, low:high]
                 for i in range(size):
-                    scratch[i] = h[i] * x[i]
-                k = 0
-                while k + 4 <= j + 1:
-                    a, b = columns[k, low:high], columns[k + 1, low:high]
-                    c, d = columns[k + 2, low:high], columns[k + 3, low:high]
-                    sum_a = sum_b = sum_c = sum_d = 0.0
+                    a[i] = h[i] * c[i]
+                    b[i] = h[i] * d[i]
+                for k in range(0, j + 1, 2):
+                    c = columns[k, low:high]
+                    d = columns[min(k + 1, width - 1), low:high]
+                    aa = ab = ba = bb = 0.0
                     for i in range(size):
-                        sum_a += scratch[i] * a[i]
-                        sum_b += scratch[i] * b[i]
-                        sum_c += scratch[i] * c[i]
-                        sum_d += scratch[i] * d[i]
-                    row[k] += sum_a
-                    row[k + 1] += sum_b
-                    row[k + 2] += sum_c
-                    row[k + 3] += sum_d
-                    k += 4
-                while k <= j:
-                    a = columns[k, low:high]
-                    sum_a = 0.0
-                    for i in range(size):
-                        sum_a += scratch[i] * a[i]
-                    row[k] += sum_a
-                    k += 1
-    for p in range(n_pairs):
-        for j in range(width):
-            for k in range(j):
-                out[p, k, j] = out[p, j, k]
+                        aa += a[i] * c[i]
+                        ab += a[i] * d[i]
+                        ba += b[i] * c[i]
+                        bb += b[i] * d[i]
+                    out[p, j, k] += aa
+                    if k < j:
+                        out[p, j, k + 1] += ab
+                    if second > j:
+                        out[p, second, k] += ba
+                        out[p, second, k + 1] += bb
 
 
 # ---- descent -------------------------------------------------------------------------
-@helper
-def dot(a, b):
-    """Return the inner product, in four chains so that the additions overlap."""
-    n = a.shape[0]
-    p = q = r = t = 0.0
-    i = 0
-    while i + 4 <= n:
-        p += a[i] * b[i]
-        q += a[i + 1] * b[i + 1]
-        r += a[i + 2] * b[i + 2]
-        t += a[i + 3] * b[i + 3]
-        i += 4
-    while i < n:
-        p += a[i] * b[i]
-        i += 1
-    return (p + q) + (r + t)
-
-
-@helper
-def two_loop(g, steps, changes, inverse, count, scratch, d):
-    """Fill d with the L-BFGS direction: minus an inverse Hessian times g."""
-    h, p = steps.shape
-    for i in range(p):
-        d[i] = -g[i]
-    used = min(count, h)
-    for back in range(used):
-        j = (count - 1 - back) % h
-        a = dot(steps[j], d) * inverse[j]
-        scratch[j] = a
-        for i in range(p):
-            d[i] -= a * changes[j, i]
-    if used > 0:
-        j = (count - 1) % h
-        scale = 1.0 / (inverse[j] * dot(changes[j], changes[j]))
-        for i in range(p):
-            d[i] *= scale
-    for back in range(used - 1, -1, -1):
-        j = (count - 1 - back) % h
-        b = scratch[j] - dot(changes[j], d) * inverse[j]
-        for i in range(p):
-            d[i] += b * steps[j, i]
-
-
-@kernel
+@kernel(reassociate=True)
 def advance(
     theta,
     f,
@@ -565,6 +314,7 @@ def advance(
     steps,
     changes,
     inverse,
+    scales,
     count,
     scratch,
 ):
@@ -572,7 +322,8 @@ def advance(
 
     A point is accepted if the value falls by enough; near the minimum, where values are
     equal up to rounding, if the slope shrinks. Else the step goes to the minimum of the
-    parabola through what is known.
+    parabola through what is known. After an accepted step the direction is that of
+    L-BFGS.
 
     Parameters
     ----------
@@ -587,8 +338,10 @@ def advance(
         The last h steps and the changes of the gradient over them, in rings.
     inverse : (s, h)
         One over their products.
+    scales : (s,)
+        Of the Hessian before it is corrected, from the last pair; at first one.
     count : (s,)
-        How many there have been.
+        How many pairs there have been.
     scratch : (h,)
     """
     n_models, h, p = steps.shape
@@ -596,157 +349,74 @@ def advance(
         length = abs(lengths[s])
         if length == 0.0:
             continue
-        slope = dot(g[s], d[s])
-        good = new_f[s] <= f[s] + 1e-4 * length * slope
-        if abs(new_f[s] - f[s]) <= 1e-14 * abs(f[s]):
-            good = good or abs(dot(new_g[s], d[s])) <= 0.9 * abs(slope)
-        if good:
-            j = count[s] % h
-            for i in range(p):
-                steps[s, j, i] = trial[s, i] - theta[s, i]
-                changes[s, j, i] = new_g[s, i] - g[s, i]
-                theta[s, i] = trial[s, i]
-                g[s, i] = new_g[s, i]
-            f[s] = new_f[s]
-            product = dot(steps[s, j], changes[s, j])
-            square = dot(steps[s, j], steps[s, j]) * dot(changes[s, j], changes[s, j])
-            if product > 1e-12 * math.sqrt(square):
-                inverse[s, j] = 1.0 / product
-                count[s] += 1
-            two_loop(g[s], steps[s], changes[s], inverse[s], count[s], scratch, d[s])
-            length = lengths[s] = 1.0
-        else:
-            excess = new_f[s] - f[s] - length * slope
+        x, t, a, b, v = theta[s], trial[s], g[s], new_g[s], d[s]
+        slope = new_slope = 0.0
+        for i in range(p):
+            slope += a[i] * v[i]
+            new_slope += b[i] * v[i]
+        gain = f[s] - new_f[s]
+        good = gain >= -1e-4 * length * slope
+        if abs(gain) <= 1e-14 * abs(f[s]):
+            good = good or abs(new_slope) <= 0.9 * abs(slope)
+        if not good:
+            excess = -gain - length * slope
             ratio = 0.1
             if excess > 0.0:
                 ratio = min(max(-0.5 * length * slope / excess, 0.1), 0.5)
             length *= ratio
             lengths[s] = -length
-        for i in range(p):
-            trial[s, i] = theta[s, i] + length * d[s, i]
-
-
-# ---- neighbourhoods ------------------------------------------------------------------
-@helper
-def select(values, rank):
-    """Return the value of this rank, from 0; the order of values is lost."""
-    low, high = 0, values.shape[0] - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if rank <= j:
-            high = j
-        elif rank >= i:
-            low = i
         else:
-            return values[rank]
-    return values[rank]
-
-
-@kernel
-def local_fits(points, y, d, centers, sizes, ridge, distances, sorted_, A, V):
-    """Fill V with ridge regressions of the labels in neighbourhoods.
-
-    Parameters
-    ----------
-    points : (n, width)
-        The first d columns are features.
-    y : (n,)
-    centers, sizes : (c,)
-        The middle of each neighbourhood, and how many samples it has, with ties.
-    ridge : float
-        The penalty for each sample.
-    distances, sorted_ : (n,)
-    A : (width, width)
-    V : (c, width)
-    """
-    n, width = points.shape
-    for c in range(centers.shape[0]):
-        middle = points[centers[c]]
-        for i in range(n):
-            total = 0.0
-            for j in range(d):
-                difference = points[i, j] - middle[j]
-                total += difference * difference
-            distances[i] = sorted_[i] = total
-        reach = select(sorted_, sizes[c] - 1)
-        v = V[c]
-        for j in range(width):
-            v[j] = 0.0
-            for k in range(width):
-                A[j, k] = 0.0
-            A[j, j] = ridge * sizes[c]
-        for i in range(n):
-            if distances[i] <= reach:
-                x = points[i]
-                for j in range(width):
-                    v[j] += x[j] * y[i]
-                    a, x_j = A[j], x[j]
-                    for k in range(j + 1):
-                        a[k] += x_j * x[k]
-        # Cholesky's factor takes the place of A, and the solution that of v.
-        for j in range(width):
-            for k in range(j + 1):
-                total = A[j, k]
-                for q in range(k):
-                    total -= A[j, q] * A[k, q]
-                A[j, k] = math.sqrt(total) if j == k else total / A[k, k]
-        for j in range(width):
-            total = v[j]
-            for k in range(j):
-                total -= A[j, k] * v[k]
-            v[j] = total / A[j, j]
-        for j in range(width - 1, -1, -1):
-            total = v[j]
-            for k in range(j + 1, width):
-                total -= A[k, j] * v[k]
-            v[j] = total / A[j, j]
+            length = lengths[s] = 1.0
+            f[s] = new_f[s]
+            j = count[s] % h
+            step, change = steps[s, j], changes[s, j]
+            product = step_square = change_square = 0.0
+            for i in range(p):
+                step[i] = t[i] - x[i]
+                change[i] = b[i] - a[i]
+                x[i], a[i], v[i] = t[i], b[i], -b[i]
+                product += step[i] * change[i]
+                step_square += step[i] * step[i]
+                change_square += change[i] * change[i]
+            if product > 1e-12 * math.sqrt(step_square * change_square):
+                inverse[s, j] = 1.0 / product
+                scales[s] = product / change_square
+                count[s] += 1
+            else:
+                inverse[s, j] = 0.0  # and so its place counts for nothing
+            used = min(count[s], h)
+            for turn in range(2 * used):
+                # From the last pair to the first, and back.
+                back = turn if turn < used else 2 * used - 1 - turn
+                j = (count[s] - 1 - back) % h
+                first = turn < used
+                one = steps[s, j] if first else changes[s, j]
+                other = changes[s, j] if first else steps[s, j]
+                scale = scales[s] if turn == used else 1.0
+                total = 0.0
+                for i in range(p):
+                    v[i] *= scale
+                    total += one[i] * v[i]
+                total *= inverse[s, j]
+                if first:
+                    scratch[j] = total
+                    total = -total
+                else:
+                    total = scratch[j] - total
+                for i in range(p):
+                    v[i] += total * other[i]
+        for i in range(p):
+            t[i] = x[i] + length * v[i]
 
 
 # ---- parity matching -----------------------------------------------------------------
-@helper
-def count_ones(x):
-    """Return the number of set bits of a 64-bit word."""
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + (
-        (x >> np.uint64(2)) & np.uint64(0x3333333333333333)
-    )
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
-@helper
-def agreement(a, b, n):
-    """Return abs(n - 2 errors) for the bits of a against those of b."""
-    errors = 0
-    for i in range(a.shape[0]):
-        errors += count_ones(a[i] ^ b[i])
-    return abs(n - 2 * errors)
-
-
-@helper
-def leave_out(signs, target, pick, first, second, out):
-    """Fill out with the target times the signs of all picks but two positions."""
-    for i in range(target.shape[0]):
-        out[i] = target[i]
-    for k in range(pick.shape[0]):
-        if k != first and k != second:
-            other = signs[pick[k]]
-            for i in range(out.shape[0]):
-                out[i] ^= other[i]
+ONE, TWO, FOUR, LAST = (np.uint64(shift) for shift in (1, 2, 4, 56))
+ODD, LOW = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
+NIBBLES, BYTES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
 
 
 @kernel
-def match(signs, target, n, drops, picks, trial, row, partial, scores):
+def match(signs, target, n, drops, picks, trial, row, scores):
     """Improve sets of candidates until the product of their signs matches the target.
 
     Two positions of a set are replaced by the best pair, then single ones by the best
@@ -764,49 +434,52 @@ def match(signs, target, n, drops, picks, trial, row, partial, scores):
     drops : (sets, rounds, 2)
         The positions to replace in each round.
     picks : (sets, m)
-        Candidates to start from; on return the best found.
+        At least two candidates to start from; on return the best found.
     trial : (m,)
-    row, partial : (words,), uint64
+    row : (words,), uint64
     scores : (sets,)
         On return ``abs(n - 2 errors)``.
     """
-    n_candidates = signs.shape[0]
+    n_candidates, n_words = signs.shape
     n_sets, m = picks.shape
     for s in range(n_sets):
         scores[s] = -1
         for turn in range(drops.shape[1]):
             for k in range(m):
                 trial[k] = picks[s, k]
-            first, second = drops[s, turn, 0], drops[s, turn, 1]
-            leave_out(signs, target, trial, first, second, partial)
-            best = np.int64(-1)
-            if first == second:
-                for c in range(n_candidates):
-                    score = agreement(signs[c], partial, n)
-                    if score > best:
-                        best = score
-                        trial[first] = c
-            else:
-                for c in range(n_candidates):
-                    for i in range(row.shape[0]):
-                        row[i] = partial[i] ^ signs[c, i]
-                    for d in range(c + 1):
-                        score = agreement(signs[d], row, n)
+            best, vain = np.int64(-1), np.int64(0)
+            move = np.int64(-1)
+            while vain < m:
+                # The first move tries all pairs, others keep their first position.
+                pair = move < 0
+                first = drops[s, turn, 0] if pair else (move + 1) % m
+                second = drops[s, turn, 1] if pair else move
+                low = np.int64(0) if pair else trial[first]
+                high = n_candidates if pair else low + 1
+                vain += 1
+                for c in range(low, high):
+                    for i in range(n_words):
+                        row[i] = target[i] ^ signs[c, i]
+                    for k in range(m):
+                        if k != first and k != second:
+                            for i in range(n_words):
+                                row[i] ^= signs[trial[k], i]
+                    for d in range(c + 1 if pair else n_candidates):
+                        errors = np.int64(0)
+                        for i in range(n_words):
+                            # The number of set bits.
+                            x = row[i] ^ signs[d, i]
+                            x -= (x >> ONE) & ODD
+                            x = (x & LOW) + ((x >> TWO) & LOW)
+                            x = (x + (x >> FOUR)) & NIBBLES
+                            errors += np.int64((x * BYTES) >> LAST)
+                        score = abs(n - 2 * errors)
                         if score > best:
-                            best = score
-                            trial[first] = c
-                            trial[second] = d
-            improved = m > 2
-            while improved:
-                improved = False
-                for k in range(m):
-                    leave_out(signs, target, trial, k, k, partial)
-                    for c in range(n_candidates):
-                        score = agreement(signs[c], partial, n)
-                        if score > best:
-                            best = score
-                            trial[k] = c
-                            improved = True
+                            best, vain = score, 0
+                            trial[first], trial[second] = c, d
+                move = (move + 1) % m
+                if m == 2:
+                    break
             if best > scores[s]:
                 scores[s] = best
                 for k in range(m):

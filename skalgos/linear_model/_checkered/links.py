@@ -53,24 +53,41 @@ def odds_parts(Z):
     return r, ~negative
 
 
+def rare_parts(Z):
+    """Return the parts of the rarer probability relative to its largest term.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (m, n)
+
+    Returns
+    -------
+    a : ndarray of shape (n,)
+        Minus the logarithm of the scale.
+    f : ndarray of shape (m, n)
+        The probabilities that factors err.
+    rho : ndarray of shape (n,)
+        The probability that an odd number does.
+    """
+    z = np.abs(Z)
+    a = z.min(axis=0)
+    with np.errstate(invalid="ignore"):
+        f = np.exp(a - z) / (1 + np.exp(-z))
+    f[:, np.isinf(a)] = 0
+    rho, small = np.zeros(a.shape), np.exp(-a)
+    for row in f:
+        rho += row * (1 - 2 * small * rho)
+    return a, f, rho
+
+
 def log_of_rare(Z, r):
     """Return log(r), also where r underflows."""
+    deep = r < TINY
     with np.errstate(divide="ignore"):
         log_r = np.log(r)
-    deep = r < TINY
-    if deep.any():
-        z = np.abs(Z[:, deep])
-        a = z.min(axis=0)
-        rho = np.zeros(a.shape)
-        small = np.exp(-a)
-        finite = np.isfinite(a)
-        for row in z:
-            f = np.zeros(a.shape)
-            f[finite] = np.exp(a[finite] - row[finite])
-            f /= 1 + np.exp(-row)
-            rho += f * (1 - 2 * small * rho)
-        with np.errstate(divide="ignore"):
-            log_r[deep] = np.where(finite, np.log(rho) - a, -np.inf)
+        if deep.any():
+            a, _, rho = rare_parts(Z[:, deep])
+            log_r[deep] = np.log(rho) - a
     return log_r
 
 
@@ -190,6 +207,35 @@ def _log_convolved(logs):
     for k in range(1, logs.shape[1]):
         law = logsumexp(law[:, None, :] + logs[:, k][:, shift], axis=2)
     return law
+
+
+def posterior_by_logs(Z, residues):
+    """Return the log-probabilities of labels, and the posteriors of the factors.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n, m, K)
+    residues : ndarray of shape (n,)
+        The labels.
+
+    Returns
+    -------
+    log_p : ndarray of shape (n,)
+    posterior : ndarray of shape (n, m, K)
+    """
+    n, m, K = Z.shape
+    logs = Z - logsumexp(Z, axis=2, keepdims=True)
+    left = (residues[:, None] - np.arange(K)) % K
+    joint = logs.copy()
+    for k in range(m):
+        # What the other factors have to sum to.
+        others = np.delete(logs, k, axis=1)
+        if m == 1:
+            others = np.where(np.arange(K) == 0, 0, -np.inf)[None, None]
+            others = np.repeat(others, n, axis=0)
+        joint[:, k] += np.take_along_axis(_log_convolved(others), left, axis=1)
+    log_p = logsumexp(joint[:, 0], axis=1)
+    return log_p, np.exp(joint - log_p[:, None, None])
 
 
 def multiclass_checkoid(Z):

@@ -12,12 +12,14 @@ from scipy import sparse
 from scipy.special import log_softmax, softmax
 
 from skalgos.linear_model._checkered import kernels
+from skalgos.linear_model._checkered.links import posterior_by_logs, rare_parts
 
 # Entries of the logits that are worked on at once: they stay in the cache.
 BLOCK = 1 << 15
 GRAM_BLOCK = 1 << 16
 # Wider second moments are matrix products, which then are quicker.
 GRAM_WIDTH = 128
+ENDS = np.repeat([[0.0], [1.0]], kernels.STRIP, axis=1)
 
 
 # ---- rows ----------------------------------------------------------------------------
@@ -198,7 +200,10 @@ class Design:
         width = self.width
         if width <= GRAM_WIDTH:
             out = np.empty((n_pairs, width, width))
-            kernels.grams(self._columns, block.start, H, np.empty(kernels.STRIP), out)
+            scratch = np.empty((2, kernels.STRIP))
+            kernels.grams(self._columns, block.start, H, scratch, out)
+            row, column = pairs(width)
+            out[:, row, column] = out[:, column, row]
             return out
         columns = self._columns[:, block]
         out = np.zeros((n_pairs, width, width))
@@ -437,23 +442,42 @@ class BinaryObjective(Objective):
         n_models, _, n = Z.shape
         U, G = self._buffer("U", *Z.shape), self._buffer("G", *Z.shape)
         P, L = self._buffer("P", n_models, n), self._buffer("L", n_models, n)
-        suffix, extra = self._buffer("suffix", n), np.empty(n_models)
-        np.copysign(Z, -1, out=U)
+        suffix = self._buffer("suffix", kernels.STRIP)
+        deep = np.empty(n_models, np.int64)
+        np.abs(Z, out=U)
+        np.negative(U, out=U)
         np.exp(U, out=U)
         y, w = self.labels[block], self.weights[block]
-        kernels.parity(Z, U, y, w, P, L, suffix, extra, G)
-        logs = np.log(P, out=self._buffer("log", n_models, n))
-        return extra - np.einsum("si,si->s", L, logs), G
+        kernels.parity(Z, U, y, w, P, L, suffix, deep, G)
+        logs = self._buffer("log", n_models, n)
+        if deep.any():
+            self._rescale(Z, U, P, logs, w, G)
+        else:
+            np.log(P, out=logs)
+        return -np.einsum("si,si->s", L, logs), G
+
+    @staticmethod
+    def _rescale(Z, E, P, logs, w, G):
+        """Take logarithms, and redo wrong labels of vanishing probability.
+
+        Their P and E are then relative to the largest e_k, and E is negative to say so.
+        All t_k are 1 or -1 here.
+        """
+        s, i = np.nonzero(P < kernels.TINY)
+        with np.errstate(divide="ignore"):
+            np.log(P, out=logs)
+        z = Z[s, :, i].T
+        a, f, rho = rare_parts(z)
+        P[s, i], E[s, :, i], logs[s, i] = rho, -f.T, np.log(rho) - a
+        G[s, :, i] = np.copysign(w[i] * f / rho, z).T
 
     def _pairs(self, block):
         m = self.shape[0] + (self.noise is not None)
         n = block.stop - block.start
         Z, E = self._buffer("Z", 1, m, n), self._buffer("U", 1, m, n)
-        H = self._buffer("H", m * (m + 1) // 2, n)
+        G, H = self._buffer("G", 1, m, n), self._buffer("H", m * (m + 1) // 2, n)
         y, w = self.labels[block], self.weights[block]
-        P, suffix = self._buffer("P", 1, n), self._buffer("suffixes", m + 1, n)
-        before, between = self._buffer("before", n), self._buffer("between", n)
-        kernels.parity_hessian(Z[0], E[0], y, w, P[0], suffix, before, between, H)
+        kernels.parity_hessian(Z[0], E[0], G[0], y, w, self._buffer("P", 1, n)[0], H)
         return H, m
 
     def _pin(self, curvature):
@@ -508,29 +532,62 @@ class CircularObjective(Objective):
         np.subtract(Z, Z.max(axis=2, keepdims=True), out=S)
         np.exp(S, out=S)
         P, F = self._buffer("P", n_models, n), self._buffer("F", m, K, kernels.STRIP)
-        B, extra = self._buffer("B", 2, K, kernels.STRIP), np.empty(n_models)
+        B, deep = self._buffer("B", 2, K, kernels.STRIP), np.empty(n_models, np.int64)
         codes, w = self.labels[block], self.weights[block]
         residues = self._residues(n_models)
-        kernels.circular(Z, S, codes, residues, w, P, F, B, extra, G)
-        return extra - np.log(P, out=self._buffer("log", n_models, n)) @ w, G
+        kernels.circular(S, codes, residues, w, P, F, B, ENDS, deep, G)
+        logs = self._buffer("log", n_models, n)
+        if deep.any():
+            self._rescale(Z, S, residues[:, codes], w, P, logs, G)
+        else:
+            np.log(P, out=logs)
+        return -logs @ w, G
+
+    @staticmethod
+    def _rescale(Z, S, residues, w, P, logs, G):
+        """Take logarithms, and redo labels of vanishing probability by them."""
+        s, i = np.nonzero(P < kernels.TINY)
+        with np.errstate(divide="ignore"):
+            np.log(P, out=logs)
+        log_p, posterior = posterior_by_logs(Z[s, :, :, i], residues[s, i])
+        logs[s, i] = log_p
+        G[s, :, :, i] = w[i, None, None] * (S[s, :, :, i] - posterior)
 
     def _pairs(self, block):
+        """Return the second derivatives with respect to the logits, times w.
+
+        They are the prior minus the posterior covariance of the one-hot values of all
+        factors. Where the probability of the label vanishes, one configuration has all
+        of the posterior, and that covariance between factors is zero.
+        """
         m, K = self.shape[0] + (self.noise is not None), self.shape[1]
         n, rows = block.stop - block.start, m * K
-        S, G = self._buffer("S", 1, m, K, n), self._buffer("G", 1, m, K, n)
+        S, G = self._buffer("S", 1, m, K, n)[0], self._buffer("G", 1, m, K, n)[0]
+        w, P = self.weights[block], self._buffer("P", 1, n)[0]
         H = self._buffer("H", rows * (rows + 1) // 2, n)
-        kernels.circular_hessian(
-            S[0],
-            G[0],
-            self.labels[block],
-            self._residues(1)[0],
-            self.weights[block],
-            np.empty((m + 1, K)),
-            np.empty((2, K)),
-            np.empty((2, K)),
-            np.empty(K),
-            H,
-        )
+        place = np.empty((rows, rows), np.intp)
+        place[pairs(rows)] = np.arange(len(H))
+        place = place.reshape(m, K, m, K)
+        known = np.where(P < kernels.TINY, 0, w)
+        Q = S - G / w
+        residues = self._residues(1)[0][self.labels[block]]
+        left = (residues - np.arange(K)[:, None]) % K
+        total = np.add.outer(np.arange(K), np.arange(K)) % K
+        for j in range(m):
+            for a in range(K):
+                part = Q[j, a] * Q[j, a:] - S[j, a] * S[j, a:]
+                part *= w
+                part[0] += G[j, a]
+                H[place[j, a, j, a:]] = part
+            for k in range(j + 1, m):
+                law = np.zeros((K, n))
+                law[0] = known / np.maximum(P, kernels.TINY)
+                for i in set(range(m)) - {j, k}:
+                    law = sum(law[c] * np.roll(S[i], c, axis=0) for c in range(K))
+                law = np.take_along_axis(law, left, axis=0)
+                part = Q[j, :, None] * (known * Q[k])
+                part -= S[j, :, None] * S[k] * law[total]
+                H[place[j, :, k]] = part
         return H, rows
 
     def _pin(self, curvature):

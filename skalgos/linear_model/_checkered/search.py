@@ -13,9 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from skalgos.linear_model._checkered import kernels
+from skalgos.linear_model._checkered.objectives import pairs
 from skalgos.linear_model._checkered.solvers import descend
 
 N_CANDIDATES = 150
+# The penalty of a local hyperplane, for each sample; and the entries of
+# arrays worked on at once: what is small enough is not asked of the system each time.
+RIDGE = 1e-2
+SLAB = 1 << 14
 # Logits of the hyperplanes of a start have this standard deviation.
 SPREAD = 4.0
 # Where this share of labels is matched there is little left to search for.
@@ -29,15 +34,19 @@ LOCAL_WIDTH = 200
 ROUGH = 1e-4
 LOCAL_SCHEDULE = [(10, 2), (25, 1)]
 RANDOM_SCHEDULE = [(25, 2), (60, 1)]
-# Many classes: the size of random coefficients, the starts of a round, after how many
-# rounds that find nothing better, or at all, a search ends, and the share of labels
-# that is enough. It is lower than with two classes, as the most likely values err more
-# often than the most likely sum; but not as long as orders of the classes compete. The
-# worse half of these is given up after each round, until they are few. With few samples
-# for each coefficient the lowest loss is that of noise, and the search is brief.
+# Many classes: the size of random coefficients; the starts of a round; after how many
+# rounds that find nothing better, or at all, it is better to start anew; how often at
+# most, and what counts as the same loss found again, which ends the search. So does the
+# share of labels that is enough. It is lower than with two classes, as the most likely
+# values err more often than the most likely sum; but not as long as orders of the
+# classes compete. The worse half of these is given up after each round, until they are
+# few. A light penalty leaves fewer bad minima. With few samples for each coefficient
+# the lowest loss is that of noise: the search is brief, and the penalty as it is.
 CIRCULAR_SPREAD = 2.0
 ROUND = 16
-PATIENCE, MOST_ROUNDS = 7, 30
+PATIENCE, MOST_ROUNDS = 3, 15
+MOST_CLIMBS, AGAIN = 6, 1e-2
+LIGHT = 0.1
 BRIEF_PATIENCE, MOST_BRIEF_ROUNDS = 2, 6
 FEW_SAMPLES = 20
 FEW_ORDERS = 6
@@ -79,14 +88,40 @@ def local_hyperplanes(design, y, n_candidates, random_state):
     V : ndarray of shape (n_candidates, width)
         Scaled to logits of a common size.
     """
-    points = np.ascontiguousarray(design.columns.T)
-    n, width = points.shape
+    columns, n, width = design.columns, design.n, design.width
+    features = columns[: design.d]
     centers = random_state.randint(n, size=n_candidates)
     sizes = np.minimum(width * np.resize([4, 8, 16, 32], n_candidates), n)
-    V = np.empty((n_candidates, width))
-    scratch = np.empty(n), np.empty(n), np.empty((width, width))
-    kernels.local_fits(points, y, design.d, centers, sizes, 1e-2, *scratch, V)
-    return V
+    near = np.empty((n_candidates, n), bool)
+    squares = np.einsum("ji,ji->i", features, features)
+    order = np.argsort(sizes, kind="stable")
+    step = max(1, SLAB // n)
+    for start in range(0, n_candidates, step):
+        some = order[start : start + step]
+        # Squared distances, less the squares of the centers.
+        distances = (-2 * features[:, centers[some]].T) @ features
+        distances += squares
+        ranks = np.unique(sizes[some]) - 1
+        ranked = np.partition(distances, ranks, axis=1)
+        reach = np.take_along_axis(ranked, sizes[some, None] - 1, axis=1)
+        near[some] = distances <= reach
+    # Moments of all neighbourhoods are one product with those of single samples.
+    row, column = pairs(width)
+    moments, targets = (
+        np.zeros((n_candidates, len(row))),
+        np.zeros((n_candidates, width)),
+    )
+    step = max(64, SLAB // max(n_candidates, len(row)))
+    for start in range(0, n, step):
+        part = columns[:, start : start + step]
+        members = near[:, start : start + step].astype(np.float64)
+        moments += members @ (part[row] * part[column]).T
+        targets += members @ (part * y[start : start + step]).T
+    A = np.empty((n_candidates, width, width))
+    A[:, row, column] = A[:, column, row] = moments
+    diagonal = np.arange(width)
+    A[:, diagonal, diagonal] += RIDGE * sizes[:, None]
+    return np.linalg.solve(A, targets[..., None])[..., 0]
 
 
 def candidates(design, y, n_candidates, random_state):
@@ -139,15 +174,12 @@ def matched_sets(sides, y, m, n_sets, n_rounds, random_state):
     if m == 2:
         n_sets = n_rounds = 1  # all pairs are tried
     picks = random_state.randint(len(sides), size=(n_sets, m))
-    drops = np.zeros((n_sets, n_rounds, 2), np.int64)
-    if m > 1:
-        drops[..., 0] = random_state.randint(m, size=(n_sets, n_rounds))
-        shift = random_state.randint(1, m, size=(n_sets, n_rounds))
-        drops[..., 1] = (drops[..., 0] + shift) % m
-    row, partial = np.empty_like(target), np.empty_like(target)
+    first = random_state.randint(m, size=(n_sets, n_rounds))
+    shift = random_state.randint(1, m, size=(n_sets, n_rounds))
+    drops = np.stack([first, (first + shift) % m], axis=-1)
     scores = np.empty(n_sets, np.int64)
     trial = np.empty(m, np.int64)
-    kernels.match(signs, target, n, drops, picks, trial, row, partial, scores)
+    kernels.match(signs, target, n, drops, picks, trial, np.empty_like(target), scores)
     picks.sort(axis=1)
     order = np.argsort(-scores, kind="stable")
     _, first = np.unique(picks[order], axis=0, return_index=True)
@@ -411,7 +443,7 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
 
     Rounds of starts are trained together. The first has random ones; with
     ``n_starts="auto"`` more follow, which depart from the best of those before, until
-    none is better.
+    none is better. Then all begins anew, until the lowest loss is found again.
 
     Parameters
     ----------
@@ -435,8 +467,10 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
         objective.take(systematic_sample(objective.weights, size), np.ones(size))
         for size in sizes
     )
-    more = n_starts == "auto"
+    more, brief = n_starts == "auto", objective.design.n < FEW_SAMPLES * objective.size
     n_starts = ROUND if more else n_starts
+    if not brief:
+        look, middle = (o.replace(penalty=LIGHT * o.penalty) for o in (look, middle))
     losses = []
 
     def improve(residues, starts):
@@ -455,59 +489,78 @@ def circular_start(objective, orders, n_starts, n_search, random_state, pool_map
         each = np.arange(n_orders)
         return theta.reshape(n_orders, -1, size)[each, best], values[each, best]
 
-    def first_round(orders):
-        residues = np.array([residues_of(order) for order in orders])
+    def first_round(residues):
         noise = random_state.standard_normal((n_starts, objective.size))
-        starts = np.tile(CIRCULAR_SPREAD * noise, (len(orders), 1, 1))
+        starts = np.tile(CIRCULAR_SPREAD * noise, (len(residues), 1, 1))
         if objective.design.intercept:
             nested = np.array([nested_circular(look, row) for row in residues])
             starts = np.concatenate([nested[:, None], starts], axis=1)
         return residues, *improve(residues, starts)
 
-    if orders == "swaps":
-        residues, theta, values = _exchange(first_round, K)
-    else:
-        residues, theta, values = first_round(orders)
-    patience, most_rounds = PATIENCE, MOST_ROUNDS
-    if objective.design.n < FEW_SAMPLES * objective.size:
-        patience, most_rounds = BRIEF_PATIENCE, MOST_BRIEF_ROUNDS
-    stale, n_rounds = 0, 1
-    while more and stale < patience and n_rounds < most_rounds:
-        n_rounds += 1
+    def enough(residues, theta, values):
         first = values.argmin()
         single = middle.replace(residues=residues[first : first + 1])
-        enough = ENOUGH_CLASSES if len(values) == 1 else ENOUGH
-        if matched_share(single, theta[first]) >= enough:
-            break
-        if len(values) > FEW_ORDERS:
-            best = np.argsort(values, kind="stable")[: -(-len(values) // 2)]
-            residues, theta, values = residues[best], theta[best], values[best]
-            stale = 0  # orders that were dropped were in the way
-        starts = np.array(
-            [kicked(t.reshape(m, K, -1), ROUND, random_state) for t in theta]
-        )
-        new, lower = improve(residues, starts.reshape(len(theta), ROUND, -1))
-        better = lower < values * (1 - 1e-3)
-        stale = 0 if better.any() else stale + 1
-        theta[better], values[better] = new[better], lower[better]
+        share = ENOUGH_CLASSES if len(values) == 1 else ENOUGH
+        return matched_share(single, theta[first]) >= share
+
+    def climb(residues, theta, values, patience, most_rounds):
+        """Return where rounds of changes lead to."""
+        stale, n_rounds = 0, 1
+        while stale < patience and n_rounds < most_rounds:
+            n_rounds += 1
+            if enough(residues, theta, values):
+                break
+            if len(values) > FEW_ORDERS:
+                best = np.argsort(values, kind="stable")[: -(-len(values) // 2)]
+                residues, theta, values = residues[best], theta[best], values[best]
+                stale = 0  # orders that were dropped were in the way
+            starts = np.array(
+                [kicked(t.reshape(m, K, -1), ROUND, random_state) for t in theta]
+            )
+            new, lower = improve(residues, starts.reshape(len(theta), ROUND, -1))
+            better = lower < values * (1 - 1e-3)
+            stale = 0 if better.any() else stale + 1
+            theta[better], values[better] = new[better], lower[better]
+        return residues, theta, values
+
+    if orders == "swaps":
+        found = _exchange(first_round, K)
+    else:
+        found = first_round(np.array([residues_of(order) for order in orders]))
+    if more and brief:
+        found = climb(*found, BRIEF_PATIENCE, MOST_BRIEF_ROUNDS)
+    elif more:
+        found = climb(*found, PATIENCE, MOST_ROUNDS)
+        for _ in range(MOST_CLIMBS - 1):
+            if enough(*found):
+                break
+            other = climb(*first_round(found[0]), PATIENCE, MOST_ROUNDS)
+            low, lowest = found[2].min(), other[2].min()
+            if lowest < low:
+                found = other
+            if abs(lowest - low) <= AGAIN * low:
+                break
+    residues, theta, values = found
     best = values.argmin()
     residues = residues[best]
     judge = judge.replace(residues=residues[None])
-    theta, _, _, _ = descend(judge, theta[best][None], max_iter=60, tol=ROUGH)
-    return Start(theta[0], residues, np.concatenate(losses))
+    # With a strong penalty what is best without may not be.
+    ends = np.array([theta[best], nested_circular(judge, residues)])
+    theta, values, _, _ = descend(judge, ends, max_iter=60, tol=ROUGH)
+    return Start(theta[values.argmin()], residues, np.concatenate(losses))
 
 
 def _exchange(first_round, K):
     """Exchange classes as long as the loss falls, and return what a round does."""
     order = list(range(K))
-    found = first_round([tuple(order)])
+    found = first_round(residues_of(order)[None])
     while True:
         trials = []
         for i, j in itertools.combinations(range(K), 2):
             trial = order.copy()
             trial[i], trial[j] = trial[j], trial[i]
-            trials.append(tuple(trial))
-        residues, theta, values = first_round(trials)
+            trials.append(residues_of(trial))
+        residues, theta, values = first_round(np.array(trials))
         best = slice(values.argmin(), values.argmin() + 1)
         if values[best] >= found[2] * (1 - 1e-3):
             return found

@@ -72,6 +72,7 @@ def descend(objective, theta, *, max_iter, tol, on_iter=_never):
         np.empty((n_models, HISTORY, size)),
         np.empty((n_models, HISTORY, size)),
         np.empty((n_models, HISTORY)),
+        np.ones(n_models),
         np.zeros(n_models, np.int64),
         np.empty(HISTORY),
     )

@@ -27,6 +27,8 @@ NEWTON_SIZE = 600
 DENSE_SIZE = 1 << 22
 # One hyperplane is fitted to so many samples, or more, before it is to all.
 PART = 2000
+# More, up to a share of many, for several hyperplanes, whose start fits a few already.
+MANY, LESS = 4000, 8
 # A factor whose logits are all beyond this, on one side, may be surplus.
 SURPLUS = 2.0
 
@@ -167,7 +169,8 @@ def find_start(objective, settings, init, orders, random_state, pool_map):
         theta = objective.design.from_units(init[..., :d], intercept).ravel()
         losses = plain(theta[None])[0]
     elif objective.shape[0] == 1:
-        theta, losses = convex_start(plain), np.empty(0)
+        theta = coarse_minimum(plain, np.zeros(plain.size), PART)
+        losses = np.empty(0)
     else:
         arguments = settings.n_init, settings.search_samples, random_state, pool_map
         if binary:
@@ -181,10 +184,9 @@ def find_start(objective, settings, init, orders, random_state, pool_map):
     return theta, residues, losses
 
 
-def convex_start(objective):
-    """Return the minimum over a part of many samples, else zero."""
-    size = max(PART, 20 * objective.size)
-    theta = np.zeros(objective.size)
+def coarse_minimum(objective, theta, size):
+    """Return the minimum near theta over a part of many samples, else theta."""
+    size = max(size, 20 * objective.size)
     if objective.size > NEWTON_SIZE or objective.design.n < 4 * size:
         return theta
     index = systematic_sample(objective.weights, size)
@@ -210,6 +212,9 @@ def solve(objective, theta, settings, targets, random_state, on_iter):
     name = settings.solver
     if name == "auto":
         name = "newton" if objective.size <= NEWTON_SIZE else "lbfgs"
+        if len(objective.shape) == 1 and objective.shape[0] > 1:
+            size = objective.design.n // LESS
+            theta = coarse_minimum(objective, theta, size) if size > MANY else theta
     rate = settings.learning_rate
     if name == "xgd":
         refresh = settings.mu_refresh
