@@ -89,6 +89,8 @@ FIT = {
 CATBOOST = {(500, 10): 3, (2_000, 10): 3, (10_000, 10): 3, (100_000, 10): 3}
 HGB = {(2_000, 10): 1 / 1.4, (10_000, 10): 1 / 1.4, (100_000, 10): 1 / 1.4}
 PARITY = {
+    "spread_rate": 1.0,
+    "line_search": True,
     "max_depth": 3,
     "max_leaf_nodes": 8,
     "min_samples_leaf": 1,

@@ -314,6 +314,11 @@ class ZeroInflated(ZeroCRPS, Count):
         """Which internal parameters are logarithms or logits."""
         return (*self.base.bounded, True)
 
+    @property
+    def spread(self):
+        """Which internal parameters say how far values spread: those of the base."""
+        return (*self.base.spread, False)
+
     def bounds(self, theta, rule="log"):
         """Return what theta is kept in."""
         low, high = self.base.bounds(theta[:-1], rule)
@@ -433,6 +438,7 @@ class HurdleGamma(ZeroCRPS, Distribution):
     param_names = ("mean", "shape", "zero")
     theta_names = ("log_mean", "log_shape", "logit_zero")
     bounded = (True, True, True)
+    spread = (False, True, False)
     support = "non-negative"
     base = Gamma()
 
@@ -532,6 +538,11 @@ class Categorical(Distribution):
     def bounded(self):
         """All parameters are logits."""
         return (True,) * (self.n_classes - 1)
+
+    @property
+    def spread(self):
+        """No parameter is a spread."""
+        return (False,) * (self.n_classes - 1)
 
     @property
     def support(self):

@@ -12,8 +12,8 @@ from skalgos.ensemble._ngboost.trees import Ensemble, Grower, Limits, Tree
 LARGEST_LEAF = 4.0
 #: A doubled step may change them by this at most, which separable classes would exceed.
 LARGEST_STEP = 1.0
-#: What the line search tries at most and at least.
-LARGEST_SCALE, SMALLEST_SCALE = 512.0, 1e-4
+#: What the line search tries at least.
+SMALLEST_SCALE = 1e-4
 #: Iterations after which what the normal kernels keep up is computed anew.
 REFRESH_AFTER = 50
 #: Iterations in one call of a kernel, and rows times iterations, so that Ctrl-C works.
@@ -24,11 +24,12 @@ class Settings(NamedTuple):
     """How to boost."""
 
     learning_rate: float
+    rates: np.ndarray  # (K,), what share of it each parameter has
     limits: Limits
     shared: bool
     subsample: float
     n_features: int
-    line_search: bool
+    largest_scale: float  # of the line search, 0 for none
     leaf_estimation: str
     constraints: np.ndarray  # (K, n_features)
     groups: np.ndarray  # (n_groups, n_features)
@@ -94,6 +95,7 @@ class Booster:
         self.start = start
         self.low, self.high = bounds[0][:, None], bounds[1][:, None]
         self.bounded = np.array(rows.target.family.bounded, bool)
+        self.largest_leaf = np.where(self.bounded, LARGEST_LEAF, np.inf)[:, None]
         K = len(start)
         n_trees = 1 if settings.shared else K
 
@@ -261,11 +263,11 @@ class Booster:
 
     # ---- pieces of an iteration ------------------------------------------------------
     def _clamped(self, tree, k):
-        bounded = self.bounded if self.settings.shared else self.bounded[k : k + 1]
-        if not bounded.any():
-            return tree
-        values = np.clip(tree.values, -LARGEST_LEAF, LARGEST_LEAF)
-        return tree._replace(values=np.where(bounded[:, None], values, tree.values))
+        """Return a tree at the rates of its parameters, within what is sensible."""
+        own = slice(None) if self.settings.shared else slice(k, k + 1)
+        values = tree.values * self.settings.rates[own, None]
+        limit = self.largest_leaf[own]
+        return tree._replace(values=np.minimum(np.maximum(values, -limit), limit))
 
     def _spread(self, trees):
         for k, tree in enumerate(trees):
@@ -296,14 +298,16 @@ class Booster:
         """Return the largest scale that is worth a trial."""
         largest = self._largest(trees)[self.bounded].max(initial=0.0)
         step = self.settings.learning_rate * largest
-        return min(LARGEST_SCALE, LARGEST_STEP / step) if step > 0 else LARGEST_SCALE
+        largest = self.settings.largest_scale
+        return min(largest, LARGEST_STEP / step) if step > 0 else largest
 
     def _search(self, trial, cap):
         """Return the largest power of 2 whose step lowers the loss, as the paper does.
 
-        The learning rate then goes a small part of it. ``trial`` gives the loss.
+        The learning rate then goes a small part of it. ``trial`` gives the loss. Where
+        the largest scale is 1, steps are only ever shortened.
         """
-        if not self.settings.line_search:
+        if self.settings.largest_scale == 0:
             return 1.0
         scale = 1.0
         if trial(scale) < self.loss:
@@ -336,6 +340,7 @@ class Booster:
         self.precision, self.gradient = np.empty(n), np.empty((2, n))
         self.since_refresh = 0
         self._by, self._factor = np.empty((2, m)), np.empty(m)
+        self._lanes = np.empty(4)
         self._refresh()
 
     def _refresh(self):
@@ -359,7 +364,7 @@ class Booster:
         self._set_step(trees, scale)
         total = kernels.normal_trial(
             self.theta, self.normal, self.precision, self.rows.weights, self.leaves,
-            self._by, self._factor,
+            self._by, self._factor, self._lanes,
         )  # fmt: skip
         return total / self.total + self.constant
 
@@ -367,7 +372,7 @@ class Booster:
         self._set_step(trees, rate)
         total = kernels.normal_step(
             self.theta, self.normal, self.precision, self.rows.weights, self.leaves,
-            self._by, self._factor, self.gradient,
+            self._by, self._factor, self.gradient, self._lanes,
         )  # fmt: skip
         self.loss = total / self.total + self.constant
         self.since_refresh += 1
@@ -393,9 +398,9 @@ class Booster:
         else:
             columns_val, weights_val = rows.columns[:, :0], rows.weights[:0]
         numbers = np.array([
-            settings.learning_rate, settings.line_search, LARGEST_LEAF, LARGEST_STEP,
-            LARGEST_SCALE, SMALLEST_SCALE, self.total, self.constant, self.constant_val,
-            self.total_val, REFRESH_AFTER,
+            settings.learning_rate, *settings.rates, LARGEST_LEAF, LARGEST_STEP,
+            settings.largest_scale, SMALLEST_SCALE, self.total, self.constant,
+            self.constant_val, self.total_val, REFRESH_AFTER,
         ], float)  # fmt: skip
         state = np.array([self.loss, self.since_refresh], float)
         done, why = normal_kernels.boost_normal(
@@ -404,9 +409,9 @@ class Booster:
             settings.constraints, *grower.rest, self.theta, self.normal, self.start,
             self.precision, self.gradient, rows.weights, self.leaves,
             np.empty((2, m)), np.empty(2, np.int64), self._by, self._factor,
-            np.empty(2), self.moved, self.room, numbers, state, columns_val,
+            self._lanes, np.empty(2), self.moved, self.room, numbers, state, columns_val,
             self.validation_theta, self.normal_val, weights_val,
-            np.empty(n_val, np.uint8), *out, sizes, *record,
+            np.empty((2, n_val), np.uint8), *out, sizes, *record,
         )  # fmt: skip
         if done:
             self.loss, self.since_refresh = float(state[0]), int(state[1])
