@@ -53,8 +53,9 @@ def boost_normal(
     """Make up to len(seeds) iterations; return how many, and why no more.
 
     settings : learning rate, the shares of it that the two parameters have, largest
-        leaf, step and scale (0 for no search), smallest scale, the sum of the weights, constants of the score and of the validation
-        score, sum of validation weights, iterations between refreshments
+        leaf, step and scale (0 for no search), smallest scale, the sum of the weights,
+        constants of the score and of the validation score, sum of validation weights,
+        iterations between refreshments
     state : loss, iterations since the last refreshment; kept up
     sizes_out : (iterations, 2) the numbers of leaves
     The trees are written one after the other, each at the end of the last.

@@ -181,8 +181,9 @@ class Grower:
         # The work space of the kernel, in its order: before and after the constraints.
         self.work = (
             packed, packed.view(float),
-            np.rint(weights * self.weight_scale).astype(np.int64), self.whole, self.rows, np.empty(n, np.int32), bins.n_bins,
-            bins.is_category, bins.low, bins.high,
+            np.rint(weights * self.weight_scale).astype(np.int64), self.whole,
+            self.rows, np.empty(n, np.int32), bins.n_bins, bins.is_category, bins.low,
+            bins.high,
         )  # fmt: skip
         self.rest = (
             groups, np.empty((2 * m, len(groups)), np.uint8), settings, self.importance,
@@ -237,16 +238,16 @@ class Grower:
             cover[:n_leaves].copy(),
             values[:, :n_leaves].copy(),
         )
-        self.find(tree)
+        find(self.columns, tree, self.leaf)
         return tree
 
-    def find(self, tree):
-        """Return the leaf of every row, in a buffer that the next call overwrites."""
-        kernels.find_leaves(
-            self.columns, tree.feature, tree.code, tree.missing, tree.first, tree.skip,
-            tree.tables, len(tree.feature), self.leaf,
-        )  # fmt: skip
-        return self.leaf
+
+def find(columns, tree, leaf):
+    """Write the leaf of every row in a tree."""
+    kernels.find_leaves(
+        columns, tree.feature, tree.code, tree.missing, tree.first, tree.skip,
+        tree.tables, len(tree.feature), leaf,
+    )  # fmt: skip
 
 
 class Ensemble:
