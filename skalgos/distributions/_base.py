@@ -38,6 +38,14 @@ class Distribution(BaseEstimator):
     support = "finite"
 
     @property
+    def spread(self):
+        """Which internal parameters say how far values spread: all but the first.
+
+        Models learn them more slowly, at the ``spread_rate``.
+        """
+        return tuple(k > 0 for k in range(self.n_theta))
+
+    @property
     def n_theta(self):
         """Number of internal parameters."""
         return len(self.theta_names)

@@ -314,6 +314,11 @@ class ZeroInflated(ZeroCRPS, Count):
         """Which internal parameters are logarithms or logits."""
         return (*self.base.bounded, True)
 
+    @property
+    def spread(self):
+        """Which internal parameters say how far values spread: those of the base."""
+        return (*self.base.spread, False)
+
     def bounds(self, theta, rule="log"):
         """Return what theta is kept in."""
         low, high = self.base.bounds(theta[:-1], rule)
@@ -433,6 +438,7 @@ class HurdleGamma(ZeroCRPS, Distribution):
     param_names = ("mean", "shape", "zero")
     theta_names = ("log_mean", "log_shape", "logit_zero")
     bounded = (True, True, True)
+    spread = (False, True, False)
     support = "non-negative"
     base = Gamma()
 
@@ -534,6 +540,11 @@ class Categorical(Distribution):
         return (True,) * (self.n_classes - 1)
 
     @property
+    def spread(self):
+        """No parameter is a spread."""
+        return (False,) * (self.n_classes - 1)
+
+    @property
     def support(self):
         """What a value must be."""
         return f"an integer from 0 to {self.n_classes - 1}"
@@ -568,13 +579,11 @@ class Categorical(Distribution):
 
     def log_score(self, theta, y):
         """Return minus the log probability of each class that came."""
-        if self.n_classes == 2:
-            return np.logaddexp(0, np.where(y == 1, -theta[0], theta[0]))
-        top = np.maximum(theta.max(axis=0), 0.0)
-        norm = top + np.log(np.exp(-top) + np.exp(theta - top).sum(axis=0))
-        k = y.astype(np.intp)
-        chosen = theta[np.maximum(k - 1, 0), np.arange(len(k))]
-        return norm - np.where(k == 0, 0.0, chosen)
+        from skalgos.distributions.kernels import class_scores
+
+        theta, out = np.ascontiguousarray(theta, float), np.empty(theta.shape[1])
+        class_scores(theta, np.ascontiguousarray(y, float), out)
+        return out
 
     def log_gradient(self, theta, y):
         """Return the derivatives of ``log_score`` by theta."""
@@ -617,11 +626,13 @@ class Categorical(Distribution):
     def natural_gradient(self, theta, y, rule="log"):
         """Return the natural gradient, which for the log score needs no solving."""
         if rule == "log":
-            p = self.proba(theta)
-            natural = np.where(y == 0, 1 / p[0], np.where(self._hit(p, y), -1 / p, 0))
+            from skalgos.distributions.kernels import class_directions
+
+            theta = np.ascontiguousarray(theta, float)
             # Damping by theta alone leaves the mean at the truth zero.
-            damping = np.minimum(np.minimum(p, p[0]) / self.floor, 1.0)
-            return (natural * damping)[1:]
+            out = np.empty_like(theta)
+            class_directions(theta, np.ascontiguousarray(y, float), self.floor, out)
+            return out
         metric = self.brier_metric(theta)
         k = np.arange(len(metric))
         metric[k, k] += self.damping

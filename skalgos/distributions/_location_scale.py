@@ -159,6 +159,8 @@ class LocationScale(Distribution):
         -------
         score : ndarray of shape (n_samples,)
         """
+        if rule == "log" and np.min(upper, initial=np.inf) == np.inf:
+            return -self._log_S(self._after_standard(theta, lower)[0])
         a, b, scale = self._bounds_standard(theta, lower, upper)
         if rule == "crps":
             return scale * (self._ended(self._below, a) + self._ended(self._above, b))
@@ -166,6 +168,11 @@ class LocationScale(Distribution):
 
     def censored_gradient(self, theta, lower, upper, rule="log"):
         """Return the derivatives of ``censored_score`` by theta."""
+        if rule == "log" and np.min(upper, initial=np.inf) == np.inf:
+            # Censored from the right alone, which is by far the most common.
+            a, scale = self._after_standard(theta, lower)
+            hazard = np.exp(self._ended(self._log_f, a, -np.inf) - self._log_S(a))
+            return np.array([-hazard / scale, -_times(a, hazard)])
         a, b, scale = self._bounds_standard(theta, lower, upper)
         if rule == "crps":
             Fa = self._ended(self._F, a)
@@ -180,6 +187,14 @@ class LocationScale(Distribution):
 
     def _S(self, z):
         return np.exp(self._log_S(z))
+
+    def _after_standard(self, theta, lower):
+        loc, log_scale = theta[:2]
+        scale = np.exp(log_scale)
+        if self.log_axis:
+            with np.errstate(divide="ignore"):
+                lower = np.log(np.maximum(lower, 0))
+        return (lower - loc) / scale, scale
 
     def _bounds_standard(self, theta, lower, upper):
         loc, log_scale = theta[:2]

@@ -52,6 +52,11 @@ class MultivariateNormal(Distribution):
         return self.theta_names
 
     @property
+    def spread(self):
+        """Which internal parameters say how far values spread: the logarithms."""
+        return self.bounded
+
+    @property
     def bounded(self):
         """Which internal parameters are logarithms."""
         i, j = self._triangle

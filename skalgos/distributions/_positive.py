@@ -312,6 +312,8 @@ class Beta(Distribution):
 
     param_names = ("a", "b")
     theta_names = ("log_a", "log_b")
+    # Neither is a location.
+    spread = (False, False)
     rules = ("log", "crps")
     bounded = (True, True)
     support = "strictly between 0 and 1"

@@ -1,4 +1,4 @@
-"""Sums over the support of the negative binomial distribution."""
+"""Scores of classes, and sums over the support of the negative binomial."""
 
 import numpy as np
 
@@ -59,3 +59,48 @@ def negative_binomial_sums(mean, size, y, tail, out):
         out[4, i] = m11
         out[5, i] = m12
         out[6, i] = m22
+
+
+@kernel
+def class_scores(theta, y, out):
+    """Write minus the log probabilities of the classes y, with logits theta."""
+    for i in range(y.shape[0]):
+        chosen = np.int64(y[i])
+        top = 0.0
+        best = 0
+        for k in range(theta.shape[0]):
+            if theta[k, i] > top:
+                top = theta[k, i]
+                best = k + 1
+        others = np.exp(-top) if best > 0 else 0.0
+        for k in range(theta.shape[0]):
+            if k + 1 != best:
+                others += np.exp(theta[k, i] - top)
+        value = theta[chosen - 1, i] if chosen > 0 else 0.0
+        out[i] = np.log1p(others) + (top - value)
+
+
+@kernel
+def class_directions(theta, y, floor, out):
+    """Write the natural gradients of the log score, damped below the floor.
+
+    The natural gradient is 1 / p_0 for all logits if the class is 0, else -1 / p_k for
+    that of the class k. It is multiplied by the smaller of both p, over the floor.
+    """
+    for i in range(y.shape[0]):
+        chosen = np.int64(y[i])
+        top = 0.0
+        for k in range(theta.shape[0]):
+            top = max(top, theta[k, i])
+        total = np.exp(-top)
+        for k in range(theta.shape[0]):
+            total += np.exp(theta[k, i] - top)
+        first = np.exp(-top) / total
+        for k in range(theta.shape[0]):
+            p = np.exp(theta[k, i] - top) / total
+            natural = 0.0
+            if chosen == 0:
+                natural = 1.0 / first
+            elif chosen == k + 1:
+                natural = -1.0 / p
+            out[k, i] = natural * min(min(p, first) / floor, 1.0)

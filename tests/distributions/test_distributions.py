@@ -220,6 +220,26 @@ def test_natural_gradient_solves_the_metric(family, thetas):
             assert (np.abs(product - gradient) <= 1e-6 * scale + 1e-12).all()
 
 
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_the_log_score_of_classes_is_that_of_their_probabilities(n_classes):
+    rng = np.random.RandomState(0)
+    family = Categorical(n_classes)
+    theta = np.clip(rng.normal(scale=6, size=(n_classes - 1, 200)), -14, 14)
+    y = rng.randint(n_classes, size=200)
+    chosen = family.proba(theta)[y, np.arange(200)]
+    score = family.log_score(theta, y)
+    np.testing.assert_allclose(score, -np.log(chosen), rtol=1e-9, atol=1e-15)
+    # Where all others are unlikely, the score is their probability, without loss.
+    sure = np.full((n_classes - 1, 1), -40.0)
+    others = (n_classes - 1) * np.exp(-40)
+    np.testing.assert_allclose(family.log_score(sure, np.zeros(1)), others, rtol=1e-14)
+
+
+@cases
+def test_the_spread_is_marked_for_each_parameter(family, thetas):
+    assert len(family.spread) == len(family.bounded) == family.n_theta
+
+
 def test_brier_metric_is_that_of_the_squared_slopes():
     family = Categorical(3)
     theta = np.array([[0.4], [-1.0]])

@@ -9,9 +9,13 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import log_loss, r2_score
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 
 from skalgos.distributions import (
     Distribution,
@@ -24,6 +28,7 @@ from skalgos.ensemble import (
     NGBoostRegressor,
     NGBoostSurvivalRegressor,
 )
+from skalgos.ensemble._ngboost import boosting
 from skalgos.ensemble._ngboost.kernels import draw_features, draw_rows
 from skalgos.ensemble._ngboost.normal_kernels import LEFT_TO_PYTHON
 from skalgos.metrics import (
@@ -47,16 +52,26 @@ QUICK = {"n_estimators": 60, "early_stopping": False, "random_state": 0}
 
 # ---- what is learned -----------------------------------------------------------------
 def test_location_and_scale_are_found():
-    X, y, _ = heteroscedastic(4000, 0)
-    model = NGBoostRegressor(random_state=0).fit(X, y)
+    X_fit, y_fit, _ = heteroscedastic(4000, 0)
+    model = NGBoostRegressor(random_state=0).fit(X_fit, y_fit)
     X, y, scale = heteroscedastic(4000, 1)
     dist = model.predict_dist(X)
     truth = Normal()(loc=4 * X[:, 0], scale=scale)
-    # Nine tenths of what the features tell, and of the variance of the log scale.
-    start = Normal()(loc=np.full(4000, y.mean()), scale=y.std())
-    known, nothing = log_score(y, truth), log_score(y, start)
-    assert nothing - log_score(y, dist) > 0.9 * (nothing - known)
-    assert r2_score(np.log(scale), np.log(dist.std())) > 0.9
+    # Between the truth and a reference: boosting for the mean, then for the logarithms
+    # of the squared residuals of rows left out, of which that of chi^2 has this mean.
+    plain = HistGradientBoostingRegressor(learning_rate=0.05, early_stopping=True)
+    left_out = cross_val_predict(plain, X_fit, y_fit)
+    log_square = np.log((y_fit - left_out) ** 2) + np.log(2) + np.euler_gamma
+    log_scale = clone(plain).fit(X_fit, log_square).predict(X) / 2
+    reference = Normal()(
+        loc=plain.fit(X_fit, y_fit).predict(X), scale=np.exp(log_scale)
+    )
+    # The truth may lose by chance: three standard errors.
+    ahead = truth.nll(y) - dist.nll(y)
+    assert ahead.mean() < 3 * ahead.std() / np.sqrt(4000)
+    assert log_score(y, dist) < log_score(y, reference)
+    known = r2_score(np.log(scale), log_scale)
+    assert r2_score(np.log(scale), np.log(dist.std())) > known
     # 4000 rows: three standard errors of a share of 0.9.
     assert abs(interval_coverage(y, model.predict_interval(X)) - 0.9) < 0.02
 
@@ -143,8 +158,13 @@ def test_classes_of_iris(rule):
     X, y = load_iris(return_X_y=True)
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     model = NGBoostClassifier(rule, random_state=0).fit(X[::2], names[::2])
-    assert model.score(X[1::2], names[1::2]) > 0.9
-    assert log_loss(names[1::2], model.predict_proba(X[1::2])) < 0.35
+    new, truth = X[1::2], names[1::2]
+    plain = HistGradientBoostingClassifier(random_state=0).fit(X[::2], names[::2])
+    # Two shares of 75 rows: three standard errors.
+    known = plain.score(new, truth)
+    assert model.score(new, truth) > known - 3 * np.sqrt(known * (1 - known) / 75)
+    expected = log_loss(truth, plain.predict_proba(new))
+    assert log_loss(truth, model.predict_proba(new)) < expected
     np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
 
 
@@ -323,17 +343,45 @@ def test_the_training_loss_falls_without_subsampling():
     assert (np.diff(model.train_score_) < 0).all()
 
 
-def test_a_stalled_search_is_rescued():
+def test_a_stalled_search_is_rescued(monkeypatch):
     # Deterministic shallow trees: the mean of natural gradients stops descending.
+    rescues, rescue = [], boosting.Booster._rescue
+
+    def counted(*args):
+        rescues.append(rescue(*args))
+        return rescues[-1]
+
+    monkeypatch.setattr(boosting.Booster, "_rescue", counted)
     rng = np.random.default_rng(0)
     X = rng.uniform(size=(1500, 6))
     scale = np.exp(-0.5 + 2 * X[:, 5] * X[:, 0])
     y = 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + scale * rng.normal(size=1500)
     model = NGBoostRegressor(
-        n_estimators=600, max_depth=2, subsample=1.0, early_stopping=False
-    ).fit(X, y)
+        n_estimators=600, max_depth=2, subsample=1.0, early_stopping=False,
+        spread_rate=1.0,
+    ).fit(X, y)  # fmt: skip
+    assert rescues
+    assert all(scale > 0 for _, scale in rescues)
     assert model.n_iter_ == 600
     assert (np.diff(model.train_score_) < 0).all()
+
+
+def test_steps_are_scaled_as_asked():
+    X, y, _ = heteroscedastic(300, 0)
+    common = {**QUICK, "n_estimators": 1, "subsample": 1.0}
+    change = {}
+    for rate in (1.0, 0.25):
+        model = NGBoostRegressor(**common, spread_rate=rate, line_search=False)
+        change[rate] = model.fit(X, y).predict_params(X) - model.init_params_
+    np.testing.assert_allclose(change[0.25], [1.0, 0.25] * change[1.0], rtol=1e-12)
+    common["n_estimators"] = 40
+    fits = {
+        search: NGBoostRegressor(**common, line_search=search).fit(X, y).scales_
+        for search in (False, "backtracking", True)
+    }
+    assert (fits[False] == 1).all()
+    assert fits["backtracking"].max() == 1
+    assert fits[True].max() > 1
 
 
 # ---- early stopping, continuation ----------------------------------------------------
@@ -489,8 +537,13 @@ def test_missing_values_may_tell_something():
     y = np.where(gone, 5, X[:, 0]) + 0.1 * rng.normal(size=500)
     X[gone, 0] = np.nan
     X = np.c_[X, np.full(500, np.nan)]
-    model = NGBoostRegressor(**QUICK).fit(X, y)
-    assert r2_score(y, model.predict(X)) > 0.9
+    model = NGBoostRegressor(**QUICK, subsample=1.0, line_search=False).fit(X, y)
+    # Whole steps of the mean are those of least squares boosting, up to the bins.
+    plain = HistGradientBoostingRegressor(
+        learning_rate=0.05, max_iter=60, max_leaf_nodes=8, min_samples_leaf=10
+    ).fit(X[:, :2], y)
+    known = r2_score(y, plain.predict(X[:, :2]))
+    assert abs(r2_score(y, model.predict(X)) - known) < 1e-3
     assert model.feature_importances_[2] == 0
 
 
@@ -668,8 +721,11 @@ def test_a_family_of_ones_own_is_boosted():
     y = rng.rayleigh(np.exp(X[:, 0]))
     model = NGBoostRegressor(Rayleigh(), random_state=0).fit(X, y)
     found = np.log(model.predict_dist(X).params["scale"])
-    # Three quarters of the variance of the truth.
-    assert r2_score(X[:, 0], found) > 0.75
+    # Least squares for log y knows less: its variance is pi^2 / 24, above 1 / 4, the
+    # inverse of the information. The mean of log y is known too.
+    plain = HistGradientBoostingRegressor(learning_rate=0.05, early_stopping=True)
+    known = plain.fit(X, np.log(y)).predict(X) - (np.log(2) - np.euler_gamma) / 2
+    assert r2_score(X[:, 0], found) > r2_score(X[:, 0], known)
 
 
 # ---- what is refused -----------------------------------------------------------------

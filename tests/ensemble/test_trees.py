@@ -18,7 +18,7 @@ def grown(X, g, weights=None, *, leaves=2, depth=30, min_weight=1, l2=0.0, **kwa
     grower = Grower(columns, bins, weights, limits, len(gradient))
     rows = kwargs.pop("rows", np.arange(len(X), dtype=np.int32))
     tree = grower.grow(gradient, rows, **kwargs)
-    leaf = grower.find(tree).copy()
+    leaf = grower.leaf.copy()
     return tree, leaf, tree.values[:, leaf]
 
 

@@ -46,6 +46,10 @@ FEWEST_TO_JUDGE = 40
 CROSS_VALIDATED_BELOW = 10_000
 #: With fewer entries of X, handing trees to threads takes longer than they do.
 WORTH_THREADS = 200_000
+#: The constraint on the parameter of the estimators of numbers.
+SPREAD_RATE = {"spread_rate": [Interval(Real, 0, 1, closed="right")]}
+#: How far the line search may go beyond the whole step, 0 for no search.
+LARGEST_SCALES = {False: 0.0, "backtracking": 1.0, True: 512.0}
 
 
 class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
@@ -63,7 +67,7 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
         "max_bins": [Interval(Integral, 2, 255, closed="both")],
         "subsample": [Interval(Real, 0, 1, closed="right")],
         "max_features": [Interval(Real, 0, 1, closed="right")],
-        "line_search": ["boolean"],
+        "line_search": ["boolean", StrOptions({"backtracking"})],
         "leaf_estimation": [StrOptions({"natural", "fisher"})],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "monotonic_cst": ["array-like", dict, None],
@@ -135,7 +139,7 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
                 f"parameters {family.theta_names} would be {start.tolist()}."
             )
         self._warn_if_degenerate(family, y)
-        settings = self._settings(boosting, trees, weights, K, shared, len(columns))
+        settings = self._settings(boosting, trees, family, shared, len(columns))
         rng = check_random_state(self.random_state)
         fold_seed = rng.randint(np.iinfo(np.int32).max)
         done = 0 if past is None else self.n_iter_
@@ -273,7 +277,12 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
         self._check_target(family, y, np.ones(len(X), bool))
         return boosting.Rows(trees.encode(bins, X), self._target(family, y), weights)
 
-    def _settings(self, boosting, trees, weights, K, shared, n_features):
+    def _rates(self, family):
+        spread = np.array(family.spread, bool)
+        return np.where(spread, getattr(self, "spread_rate", 1.0), 1.0)
+
+    def _settings(self, boosting, trees, family, shared, n_features):
+        K = family.n_theta
         constraints = self._constraints(K, n_features)
         if constraints.any() and shared:
             raise ValueError(
@@ -288,11 +297,12 @@ class BaseNGBoost(Predictions, CallbackSupportMixin, SkalEstimator):
         )
         return boosting.Settings(
             self.learning_rate,
+            self._rates(family),
             limits,
             shared,
             float(self.subsample),
             max(1, round(self.max_features * n_features)),
-            self.line_search,
+            LARGEST_SCALES[self.line_search],
             self.leaf_estimation,
             constraints,
             data.interaction_groups(self.interaction_cst, n_features),

@@ -1,19 +1,20 @@
 """Natural gradient boosting of the parameters of a distribution."""
 
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
 
 from skalgos.ensemble._ngboost import kernels, normal_kernels
 from skalgos.ensemble._ngboost.targets import Target
-from skalgos.ensemble._ngboost.trees import Ensemble, Grower, Limits, Tree
+from skalgos.ensemble._ngboost.trees import Ensemble, Grower, Limits, Tree, find
 
 #: Leaves of logarithms and logits stay within this, whatever the gradient is.
 LARGEST_LEAF = 4.0
 #: A doubled step may change them by this at most, which separable classes would exceed.
 LARGEST_STEP = 1.0
-#: What the line search tries at most and at least.
-LARGEST_SCALE, SMALLEST_SCALE = 512.0, 1e-4
+#: What the line search tries at least.
+SMALLEST_SCALE = 1e-4
 #: Iterations after which what the normal kernels keep up is computed anew.
 REFRESH_AFTER = 50
 #: Iterations in one call of a kernel, and rows times iterations, so that Ctrl-C works.
@@ -24,11 +25,12 @@ class Settings(NamedTuple):
     """How to boost."""
 
     learning_rate: float
+    rates: np.ndarray  # (K,), what share of it each parameter has
     limits: Limits
     shared: bool
     subsample: float
     n_features: int
-    line_search: bool
+    largest_scale: float  # of the line search, 0 for none
     leaf_estimation: str
     constraints: np.ndarray  # (K, n_features)
     groups: np.ndarray  # (n_groups, n_features)
@@ -94,6 +96,7 @@ class Booster:
         self.start = start
         self.low, self.high = bounds[0][:, None], bounds[1][:, None]
         self.bounded = np.array(rows.target.family.bounded, bool)
+        self.largest_leaf = np.where(self.bounded, LARGEST_LEAF, np.inf)[:, None]
         K = len(start)
         n_trees = 1 if settings.shared else K
 
@@ -135,7 +138,8 @@ class Booster:
         self.normal = None
         if settings.leaf_estimation == "natural" and not settings.shared:
             self.normal = rows.target.normal
-        self.loss = self.mean_score(self.theta)
+        self.free = self._is_free()
+        self.loss = self.mean_score(self.inside(self.theta))
         if self.normal is not None:
             self._prepare_normal(n, n_val)
         if validation is not None:
@@ -143,17 +147,18 @@ class Booster:
 
     def mean_score(self, theta):
         """Return the weighted mean score; infinite where a score is not finite."""
-        scores = self.rows.target.scores(self.inside(theta))
+        scores = self.rows.target.scores(theta)
         if self.uniform:
-            value = scores.sum() / len(scores)
+            value = np.add.reduce(scores) / len(scores)
         else:
             value = self.rows.weights @ scores / self.total
-        return float(value) if np.isfinite(value) else np.inf
+        return float(value) if isfinite(value) else np.inf
 
     def inside(self, theta):
         """Return theta clipped to its bounds: what is kept is the sum of the trees."""
-        if (self.moved < self.room).all():
-            return theta
+        return theta if self.free else self._clipped(theta)
+
+    def _clipped(self, theta):
         return np.minimum(np.maximum(theta, self.low), self.high)
 
     def _validation_score(self):
@@ -180,7 +185,7 @@ class Booster:
             the trees lowers the training loss three times in a row.
         """
         while len(seeds):
-            if self.normal is not None and self.mapper is None and self._is_free():
+            if self.normal is not None and self.mapper is None and self.free:
                 done, why = self._run_normal(seeds)
                 seeds = seeds[done:]
                 if why != normal_kernels.LEFT_TO_PYTHON:
@@ -198,7 +203,7 @@ class Booster:
         settings = self.settings
         drawn = kernels.draw_rows(seed, settings.subsample, self._rows)
         chosen = self._rows[:drawn]
-        quick = self.normal is not None and self._is_free()
+        quick = self.normal is not None and self.free
         clipped = self.inside(self.theta)
         direction = self.gradient if quick else self._direction(clipped)
         gradient = metric = None
@@ -208,16 +213,18 @@ class Booster:
         def grow(k):
             grower = self.growers[k]
             mine = direction if settings.shared else direction[k : k + 1]
-            features = np.empty_like(self._features)
-            kernels.draw_features(seed, k, features, settings.n_features)
+            features = None
+            if settings.n_features < len(self._features):
+                features = np.empty_like(self._features)
+                kernels.draw_features(seed, k, features, settings.n_features)
+                features = features[: settings.n_features]
             importance = None
             if settings.shared:
                 variance = np.mean((mine[:, chosen]) ** 2, axis=1)
                 importance = 1 / np.where(variance > 0, variance, 1.0)
             tree = grower.grow(
-                mine, chosen, features[: settings.n_features], settings.constraints[k],
-                importance,
-            )  # fmt: skip
+                mine, chosen, features, settings.constraints[k], importance
+            )
             self.leaves[k] = grower.leaf
             if gradient is not None:
                 values = self._fisher_values(tree, k, chosen, gradient, metric)
@@ -248,12 +255,13 @@ class Booster:
         self.failures = 0
         rate = settings.learning_rate * scale
         self.moved += rate * self._largest(trees)
-        if quick and self._is_free():
+        self.free = self._is_free()
+        if quick and self.free:
             self._normal_step(trees, rate)
         else:
             self._spread(trees)
             self.theta -= rate * self.values
-            self.loss = self.mean_score(self.theta)
+            self.loss = self.mean_score(self.inside(self.theta))
             if self.normal is not None:
                 self._refresh()
         self._keep(trees, rate, scale)
@@ -261,11 +269,11 @@ class Booster:
 
     # ---- pieces of an iteration ------------------------------------------------------
     def _clamped(self, tree, k):
-        bounded = self.bounded if self.settings.shared else self.bounded[k : k + 1]
-        if not bounded.any():
-            return tree
-        values = np.clip(tree.values, -LARGEST_LEAF, LARGEST_LEAF)
-        return tree._replace(values=np.where(bounded[:, None], values, tree.values))
+        """Return a tree at the rates of its parameters, within what is sensible."""
+        own = slice(None) if self.settings.shared else slice(k, k + 1)
+        values = tree.values * self.settings.rates[own, None]
+        limit = self.largest_leaf[own]
+        return tree._replace(values=np.minimum(np.maximum(values, -limit), limit))
 
     def _spread(self, trees):
         for k, tree in enumerate(trees):
@@ -275,35 +283,37 @@ class Booster:
     def _direction(self, theta):
         direction = self.rows.target.direction(theta)
         # At a bound, no further.
-        at_low, at_high = self.theta <= self.low, self.theta >= self.high
-        if at_low.any() or at_high.any():
+        if not self.free:
+            at_low, at_high = self.theta <= self.low, self.theta >= self.high
             direction = np.where(at_low & (direction > 0), 0.0, direction)
             direction = np.where(at_high & (direction < 0), 0.0, direction)
         return direction
 
     def _largest(self, trees):
         """Return the largest step of each parameter."""
-        return np.concatenate([np.abs(tree.values).max(axis=1) for tree in trees])
+        if self.settings.shared:
+            return np.abs(trees[0].values).max(axis=1)
+        # Python's max is the faster one for a few leaves.
+        return np.array([max(map(abs, tree.values[0].tolist())) for tree in trees])
 
     def _trial(self, scale):
         """Return the loss after a full step along the values, times a scale."""
-        moved, self.moved = self.moved, np.full_like(self.moved, np.inf)
-        loss = self.mean_score(self.theta - scale * self.values)
-        self.moved = moved
-        return loss
+        return self.mean_score(self._clipped(self.theta - scale * self.values))
 
     def _cap(self, trees):
         """Return the largest scale that is worth a trial."""
         largest = self._largest(trees)[self.bounded].max(initial=0.0)
         step = self.settings.learning_rate * largest
-        return min(LARGEST_SCALE, LARGEST_STEP / step) if step > 0 else LARGEST_SCALE
+        largest = self.settings.largest_scale
+        return min(largest, LARGEST_STEP / step) if step > 0 else largest
 
     def _search(self, trial, cap):
         """Return the largest power of 2 whose step lowers the loss, as the paper does.
 
-        The learning rate then goes a small part of it. ``trial`` gives the loss.
+        The learning rate then goes a small part of it. ``trial`` gives the loss. Where
+        the largest scale is 1, steps are only ever shortened.
         """
-        if not self.settings.line_search:
+        if self.settings.largest_scale == 0:
             return 1.0
         scale = 1.0
         if trial(scale) < self.loss:
@@ -336,6 +346,7 @@ class Booster:
         self.precision, self.gradient = np.empty(n), np.empty((2, n))
         self.since_refresh = 0
         self._by, self._factor = np.empty((2, m)), np.empty(m)
+        self._lanes = np.empty(4)
         self._refresh()
 
     def _refresh(self):
@@ -344,6 +355,7 @@ class Booster:
             self.theta, self.normal, self.validation_theta, self.start, self.precision,
             self.gradient, self.moved,
         )  # fmt: skip
+        self.free = self._is_free()
         self.since_refresh = 0
 
     def _set_step(self, trees, step):
@@ -359,7 +371,7 @@ class Booster:
         self._set_step(trees, scale)
         total = kernels.normal_trial(
             self.theta, self.normal, self.precision, self.rows.weights, self.leaves,
-            self._by, self._factor,
+            self._by, self._factor, self._lanes,
         )  # fmt: skip
         return total / self.total + self.constant
 
@@ -367,7 +379,7 @@ class Booster:
         self._set_step(trees, rate)
         total = kernels.normal_step(
             self.theta, self.normal, self.precision, self.rows.weights, self.leaves,
-            self._by, self._factor, self.gradient,
+            self._by, self._factor, self.gradient, self._lanes,
         )  # fmt: skip
         self.loss = total / self.total + self.constant
         self.since_refresh += 1
@@ -393,9 +405,9 @@ class Booster:
         else:
             columns_val, weights_val = rows.columns[:, :0], rows.weights[:0]
         numbers = np.array([
-            settings.learning_rate, settings.line_search, LARGEST_LEAF, LARGEST_STEP,
-            LARGEST_SCALE, SMALLEST_SCALE, self.total, self.constant, self.constant_val,
-            self.total_val, REFRESH_AFTER,
+            settings.learning_rate, *settings.rates, LARGEST_LEAF, LARGEST_STEP,
+            settings.largest_scale, SMALLEST_SCALE, self.total, self.constant,
+            self.constant_val, self.total_val, REFRESH_AFTER,
         ], float)  # fmt: skip
         state = np.array([self.loss, self.since_refresh], float)
         done, why = normal_kernels.boost_normal(
@@ -404,12 +416,13 @@ class Booster:
             settings.constraints, *grower.rest, self.theta, self.normal, self.start,
             self.precision, self.gradient, rows.weights, self.leaves,
             np.empty((2, m)), np.empty(2, np.int64), self._by, self._factor,
-            np.empty(2), self.moved, self.room, numbers, state, columns_val,
-            self.validation_theta, self.normal_val, weights_val,
-            np.empty(n_val, np.uint8), *out, sizes, *record,
+            self._lanes, np.empty(2), self.moved, self.room, numbers, state,
+            columns_val, self.validation_theta, self.normal_val, weights_val,
+            np.empty((2, n_val), np.uint8), *out, sizes, *record,
         )  # fmt: skip
         if done:
             self.loss, self.since_refresh = float(state[0]), int(state[1])
+            self.free = self._is_free()
             self._bundle()
             sizes = sizes[:done].ravel()
             self._pieces.append(Ensemble.from_arrays(out, sizes, [0, 1] * done))
@@ -479,7 +492,8 @@ class Booster:
         """Return a power of 2, at most 1, for one parameter beside the others."""
         scale = 1.0
         while scale > SMALLEST_SCALE:
-            if self.mean_score(self.theta - total - scale * alone) < self.loss:
+            theta = self._clipped(self.theta - total - scale * alone)
+            if self.mean_score(theta) < self.loss:
                 return scale
             scale /= 2
         return 0.0
@@ -492,10 +506,7 @@ class Booster:
                 continue
             columns = self.validation.columns
             leaf = np.empty(columns.shape[1], np.uint8)
-            kernels.find_leaves(
-                columns, tree.feature, tree.code, tree.missing, tree.first, tree.skip,
-                tree.tables, len(tree.feature), leaf,
-            )  # fmt: skip
+            find(columns, tree, leaf)
             where = slice(None) if self.settings.shared else slice(k, k + 1)
             self.validation_theta[where] += tree.values[:, leaf]
         self.scales.append(scale)

@@ -88,7 +88,7 @@ class NGBoostClassifier(ClassifierMixin, BaseNGBoost):
         max_bins=255,
         subsample=0.5,
         max_features=1.0,
-        line_search=True,
+        line_search="backtracking",
         leaf_estimation="natural",
         categorical_features="from_dtype",
         monotonic_cst=None,

@@ -40,9 +40,10 @@ subsample : float, default=0.5
 max_features : float, default=1.0
     The share of the features, drawn for each tree, that it may split by.
 
-line_search : bool, default=True
-    Whether the step of an iteration is scaled before the learning rate: by the
-    largest power of two for which the full step lowers the training loss.
+line_search : {"backtracking"} or bool, default="backtracking"
+    How the step of an iteration is scaled before the learning rate. "backtracking"
+    halves it until the full step lowers the training loss. True also doubles it as long
+    as that lowers the loss further, as the paper does; False takes it as it is.
 
 leaf_estimation : {"natural", "fisher"}, default="natural"
     The value of a leaf: the mean of the natural gradients, or the sum of the

@@ -21,25 +21,25 @@ MISSING = 255
 def bin_columns(X, edges, n_edges, is_category, columns):
     """Write the bin of every value: how many edges are below it, 255 if it is NaN.
 
-    A category is looked up among the edges, and is 255 if it is not there.
+    A category is looked up among the edges, and is 255 if it is not there. There are
+    255 edges, infinite behind the last one, so that halving needs no ends.
     """
     n, d = X.shape
     for i in range(n):
         for f in range(d):
             value = X[i, f]
-            code = MISSING
-            if value == value:
-                low = 0
-                high = n_edges[f]
-                while low < high:
-                    middle = (low + high) // 2
-                    if edges[f, middle] < value:
-                        low = middle + 1
-                    else:
-                        high = middle
-                known = low < n_edges[f] and edges[f, low] == value
-                if known or not is_category[f]:
-                    code = low
+            row = edges[f]
+            below = np.uint64(0)
+            for k in range(np.uint64(8)):
+                # No branch: half of the guesses would be wrong.
+                step = np.uint64(128) >> k
+                below += np.uint64(row[below + step - np.uint64(1)] < value) * step
+            code = np.int64(below)
+            if is_category[f]:
+                if code == n_edges[f] or row[code] != value:
+                    code = MISSING
+            elif value != value:
+                code = MISSING
             columns[f, i] = code
 
 
@@ -56,23 +56,35 @@ def hash_rows(columns, out):
 
 
 @helper
-def _quantise(gradient, weights, rows, whole, cap, weight_scale, packed, heavy):
-    """Write gradient * weight as integers, the weights with or beside them.
+def _quantise(gradient, weights, units, whole, cap, packed, bits):
+    """Write gradient * weight as integers, the weights beside them if they are whole.
 
-    Returns the scale, which takes the largest gradient to cap.
+    bits is the memory of packed, as floats. Returns the scale, which takes the largest
+    gradient to cap.
     """
-    largest = 0.0
-    for k in range(rows.shape[0]):
-        largest = max(largest, abs(gradient[np.uint64(rows[k])]))
+    n = gradient.shape[0]
+    # Four largest values side by side, since each comparison waits for the last.
+    a = 0.0
+    b = 0.0
+    c = 0.0
+    d = 0.0
+    for i in range(0, n - 3, 4):
+        a = max(a, abs(gradient[i]))
+        b = max(b, abs(gradient[i + 1]))
+        c = max(c, abs(gradient[i + 2]))
+        d = max(d, abs(gradient[i + 3]))
+    for i in range(n - n % 4, n):
+        a = max(a, abs(gradient[i]))
+    largest = max(max(a, b), max(c, d))
     scale = cap / largest if largest > 0.0 else cap
-    for k in range(rows.shape[0]):
-        i = np.uint64(rows[k])
-        q = np.int64(np.rint(gradient[i] * weights[i] * scale))
-        if whole:
-            packed[i] = q * 16777216 + np.int64(weights[i])
-        else:
-            packed[i] = q
-            heavy[i] = np.int64(np.rint(weights[i] * weight_scale))
+    # Adding 1.5 * 2^52 rounds to an integer, which then is in the lower bits.
+    for i in range(n):
+        bits[i] = gradient[i] * weights[i] * scale + 6755399441055744.0
+    for i in range(n):
+        packed[i] -= 4843621399236968448
+    if whole:
+        for i in range(n):
+            packed[i] = packed[i] * 16777216 + units[i]
     return scale
 
 
@@ -82,6 +94,7 @@ def _add_rows(columns, features, packed, rows, start, end, out):
     # Indices are unsigned: signed ones may be negative, which costs a comparison each.
     # Four features at a time share the reading of rows and gradients.
     d = features.shape[0]
+    every = end - start == columns.shape[1]
     j = 0
     while j + 3 < d:
         a = columns[features[j]]
@@ -92,13 +105,22 @@ def _add_rows(columns, features, packed, rows, start, end, out):
         to_b = out[features[j + 1]]
         to_c = out[features[j + 2]]
         to_e = out[features[j + 3]]
-        for k in range(start, end):
-            i = np.uint64(rows[k])
-            value = packed[i]
-            to_a[a[i]] += value
-            to_b[b[i]] += value
-            to_c[c[i]] += value
-            to_e[e[i]] += value
+        if every:
+            # In the order of memory, since sums do not depend on it.
+            for i in range(np.uint64(columns.shape[1])):
+                value = packed[i]
+                to_a[a[i]] += value
+                to_b[b[i]] += value
+                to_c[c[i]] += value
+                to_e[e[i]] += value
+        else:
+            for k in range(start, end):
+                i = np.uint64(rows[k])
+                value = packed[i]
+                to_a[a[i]] += value
+                to_b[b[i]] += value
+                to_c[c[i]] += value
+                to_e[e[i]] += value
         j += 4
     while j < d:
         a = columns[features[j]]
@@ -345,7 +367,8 @@ def grow(
     columns,
     features,
     packed,
-    heavy,
+    bits,
+    units,
     whole,
     rows,
     scratch,
@@ -388,7 +411,8 @@ def grow(
     ----------
     columns : the bins of all rows, by feature
     features : the features to choose from
-    packed : (P, n) work space for gradients; heavy: (n,) where weights are not whole
+    packed, bits : (P, n) work space for gradients, as integers and the same as floats
+    units : (n,) the weights as integers; whole: whether they are so anyway
     rows : the rows to grow on; they are permuted. scratch: as many
     n_bins, bin_low, bin_high : by feature, and the range of the values in each bin
     constraints : by feature, 1 if the tree must rise with it, -1 if it must fall
@@ -404,7 +428,8 @@ def grow(
     cover_out : (max_leaves,) the weight of each leaf
     value_out : (P, max_leaves) the values of the leaves, from exact gradients
 
-    The node table has, as floats, what ``_scan_feature`` calls best; as integers,
+    The node table has, as floats, what ``_scan_feature`` calls best, and the sum of
+    output 0 and the weight of the node; as integers,
     start, end, depth, slot of the histogram, feature, last bin to the left, missing to
     the left, next non-empty bin (later the number of leaves), leftmost leaf.
     """
@@ -416,36 +441,54 @@ def grow(
     weight_scale = settings[4]
     for p in range(P):
         scales[p] = _quantise(
-            gradient[p], weights, rows, whole, settings[5], weight_scale, packed[p],
-            heavy,
-        )  # fmt: skip
+            gradient[p], weights, units, whole, settings[5], packed[p], bits[p]
+        )
         # One output alone is compared with itself: in its quantised unit.
         importance[p] = importance[p] / scales[p] ** 2 if P > 1 else 1.0
+        bounds[0, p, 0] = -np.inf
+        bounds[0, p, 1] = np.inf
     gain_unit = 1.0 if P > 1 else 1.0 / scales[0] ** 2
-    n_nodes = 1
     node_int[0, 0] = 0
     node_int[0, 1] = rows.shape[0]
     node_int[0, 2] = 0
-    node_int[0, 3] = 0
-    for p in range(P):
-        bounds[0, p, 0] = -np.inf
-        bounds[0, p, 1] = np.inf
-    for p in range(P):
-        _clear(hist[0, p])
-        _add_rows(columns, features, packed[p], rows, 0, rows.shape[0], hist[0, p])
-    if not whole:
-        _clear(heavy_hist[0])
-        _add_rows(columns, features, heavy, rows, 0, rows.shape[0], heavy_hist[0])
     children[0, 0] = -1
     for g in range(groups.shape[0]):
         alive[0, g] = 1
-    _scan_node(
-        hist, heavy_hist, 0, 0, features, n_bins, whole, is_category, constraints,
-        groups, alive, min_weight, l2, importance, bounds, S, N, C, B, node_float,
-        node_int, tables,
-    )  # fmt: skip
+    n_nodes = 1
     n_leaves = 1
-    while n_leaves < max_leaves:
+    # The nodes to be scanned: one whose histogram is yet to be made, and its sibling,
+    # whose histogram is what is left of their parent's.
+    fresh = 0
+    sibling = -1
+    while True:
+        if fresh >= 0:
+            slot = n_leaves - 1
+            node_int[fresh, 3] = slot
+            begin = node_int[fresh, 0]
+            stop = node_int[fresh, 1]
+            kept = node_int[sibling, 3] if sibling >= 0 else -1
+            for p in range(P + (not whole)):
+                # Behind the gradients come the weights.
+                source = packed[p] if p < P else units
+                table = hist[slot, p] if p < P else heavy_hist[slot]
+                _clear(table)
+                _add_rows(columns, features, source, rows, begin, stop, table)
+                if kept >= 0:
+                    _subtract(hist[kept, p] if p < P else heavy_hist[kept], table)
+            if sibling < 0:
+                _node_sums(
+                    hist[slot, 0], heavy_hist[slot], features[0], n_bins, whole,
+                    node_float[0],
+                )  # fmt: skip
+            for node in (fresh, sibling):
+                if node >= 0:
+                    _scan_node(
+                        hist, heavy_hist, node, node_int[node, 3], features, n_bins,
+                        whole, is_category, constraints, groups, alive, min_weight, l2,
+                        importance, bounds, S, N, C, B, node_float, node_int, tables,
+                    )  # fmt: skip
+        if n_leaves == max_leaves:
+            break
         node = -1
         gain = 0.0
         for j in range(n_nodes):
@@ -497,12 +540,13 @@ def grow(
         n_nodes += 2
         children[node, 0] = a
         children[node, 1] = b
-        children[a, 0] = -1
-        children[b, 0] = -1
         depth = node_int[node, 2] + 1
         for child in (a, b):
+            children[child, 0] = -1
             node_float[child, 0] = 0.0
             node_int[child, 2] = depth
+            # One of the two keeps the histogram.
+            node_int[child, 3] = node_int[node, 3]
             for p in range(P):
                 bounds[child, p, 0] = bounds[node, p, 0]
                 bounds[child, p, 1] = bounds[node, p, 1]
@@ -512,56 +556,46 @@ def grow(
         node_int[a, 1] = left
         node_int[b, 0] = left
         node_int[b, 1] = end
+        for j in range(2):
+            node_float[a, 6 + j] = node_float[node, 4 + j]
+            node_float[b, 6 + j] = node_float[node, 6 + j] - node_float[node, 4 + j]
         n_leaves += 1
-        slot = node_int[node, 3]
         cst = constraints[f]
         if cst != 0:
-            s, n = _node_sums(hist[slot, 0], heavy_hist[slot], f, n_bins[f], whole)
             low = bounds[node, 0, 0]
             high = bounds[node, 0, 1]
-            vl = _child_value(node_float[node, 4], node_float[node, 5], l2, low, high)
-            vr = _child_value(
-                s - node_float[node, 4], n - node_float[node, 5], l2, low, high
-            )
+            vl = _child_value(node_float[a, 6], node_float[a, 7], l2, low, high)
+            vr = _child_value(node_float[b, 6], node_float[b, 7], l2, low, high)
             middle = 0.5 * (vl + vr)
-            if cst > 0:
-                bounds[a, 0, 1] = middle
-                bounds[b, 0, 0] = middle
-            else:
-                bounds[a, 0, 0] = middle
-                bounds[b, 0, 1] = middle
-        if n_leaves == max_leaves or depth >= max_depth:
-            continue
+            upper = 1 if cst > 0 else 0
+            bounds[a, 0, upper] = middle
+            bounds[b, 0, 1 - upper] = middle
         # Histogram of the smaller child; the larger one keeps what is left.
-        small = a
-        large = b
+        fresh = a
+        sibling = b
         if left - start > end - left:
-            small = b
-            large = a
-        fresh = n_leaves - 1
-        node_int[small, 3] = fresh
-        node_int[large, 3] = slot
-        begin = node_int[small, 0]
-        stop = node_int[small, 1]
-        for p in range(P):
-            _clear(hist[fresh, p])
-            _add_rows(columns, features, packed[p], rows, begin, stop, hist[fresh, p])
-            _subtract(hist[slot, p], hist[fresh, p])
-        if not whole:
-            _clear(heavy_hist[fresh])
-            _add_rows(columns, features, heavy, rows, begin, stop, heavy_hist[fresh])
-            _subtract(heavy_hist[slot], heavy_hist[fresh])
-        for child in (a, b):
-            _scan_node(
-                hist, heavy_hist, child, node_int[child, 3], features, n_bins, whole,
-                is_category, constraints, groups, alive, min_weight, l2, importance,
-                bounds, S, N, C, B, node_float, node_int, tables,
-            )  # fmt: skip
+            fresh = b
+            sibling = a
+        if n_leaves == max_leaves or depth >= max_depth:
+            fresh = -1
     _number_leaves(n_nodes, node_int, children)
     # Parents come before children in the order of creation.
     out = 0
     for node in range(n_nodes):
         if children[node, 0] < 0:
+            leaf = node_int[node, 8]
+            mass = node_float[node, 7] / weight_scale
+            cover_out[leaf] = mass
+            mass += l2 / weight_scale
+            for p in range(P):
+                total = _row_sum(
+                    gradient[p], weights, rows, node_int[node, 0], node_int[node, 1]
+                )
+                # Bounds of monotonic constraints are in units of quantised sums.
+                unit = weight_scale / scales[p]
+                low = bounds[node, p, 0] * unit
+                high = bounds[node, p, 1] * unit
+                value_out[p, leaf] = _clamp(total / mass, low, high)
             continue
         f = node_int[node, 4]
         feature_out[out] = f
@@ -575,27 +609,32 @@ def grow(
             for c in range(256):
                 table_out[out, c] = tables[node, c]
         out += 1
-    for node in range(n_nodes):
-        if children[node, 0] >= 0:
-            continue
-        leaf = node_int[node, 8]
-        mass = 0.0
-        for k in range(node_int[node, 0], node_int[node, 1]):
-            mass += weights[np.uint64(rows[k])]
-        cover_out[leaf] = mass
-        mass += l2 / weight_scale
-        for p in range(P):
-            total = 0.0
-            row = gradient[p]
-            for k in range(node_int[node, 0], node_int[node, 1]):
-                i = np.uint64(rows[k])
-                total += weights[i] * row[i]
-            # Bounds of monotonic constraints are in units of quantised sums.
-            unit = weight_scale / scales[p]
-            low = bounds[node, p, 0] * unit
-            high = bounds[node, p, 1] * unit
-            value_out[p, leaf] = _clamp(total / mass, low, high)
     return n_leaves
+
+
+@helper
+def _row_sum(gradient, weights, rows, start, end):
+    """Return the sum of weight * gradient, in four parts side by side."""
+    a = 0.0
+    b = 0.0
+    c = 0.0
+    d = 0.0
+    k = start
+    while k + 3 < end:
+        i = np.uint64(rows[k])
+        a += weights[i] * gradient[i]
+        i = np.uint64(rows[k + 1])
+        b += weights[i] * gradient[i]
+        i = np.uint64(rows[k + 2])
+        c += weights[i] * gradient[i]
+        i = np.uint64(rows[k + 3])
+        d += weights[i] * gradient[i]
+        k += 4
+    while k < end:
+        i = np.uint64(rows[k])
+        a += weights[i] * gradient[i]
+        k += 1
+    return (a + b) + (c + d)
 
 
 @helper
@@ -616,18 +655,18 @@ def _number_leaves(n_nodes, node_int, children):
 
 
 @helper
-def _node_sums(hist, heavy_hist, f, n_bins, whole):
-    s = 0.0
-    n = 0.0
-    for b in range(n_bins + 1):
-        c = b if b < n_bins else MISSING
+def _node_sums(hist, heavy_hist, f, n_bins, whole, out):
+    """Write the sum of gradients and the weight of a node behind its best split."""
+    out[6] = 0.0
+    out[7] = 0.0
+    for b in range(n_bins[f] + 1):
+        c = b if b < n_bins[f] else MISSING
         if whole:
-            s += np.float64(hist[f, c] >> 24)
-            n += np.float64(hist[f, c] & 16777215)
+            out[6] += np.float64(hist[f, c] >> 24)
+            out[7] += np.float64(hist[f, c] & 16777215)
         else:
-            s += np.float64(hist[f, c])
-            n += np.float64(heavy_hist[f, c])
-    return s, n
+            out[6] += np.float64(hist[f, c])
+            out[7] += np.float64(heavy_hist[f, c])
 
 
 @helper
@@ -872,81 +911,40 @@ def normal_score(theta, y, weights):
     return total
 
 
-@helper
-def _normal_term(theta, y, precision, weights, leaf, by, factor, i):
-    b = leaf[1, i]
-    r = theta[0, i] + by[0, leaf[0, i]] - y[i]
-    q = r * r * (precision[i] * factor[b])
-    return weights[i] * (theta[1, i] + by[1, b] + 0.5 * q)
-
-
 @kernel
-def normal_trial(theta, y, precision, weights, leaf, by, factor):
+def normal_trial(theta, y, precision, weights, leaf, by, factor, lanes):
     """Return the sum of log scores after a step, up to a constant.
 
     by is what the leaves add to the location and the log scale, factor is
-    exp(-2 by[1]), so that there is no exponential for each row.
+    exp(-2 by[1]), so that there is no exponential for each row. lanes are 4 sums.
     """
-    n = y.shape[0]
-    t0 = 0.0
-    t1 = 0.0
-    t2 = 0.0
-    t3 = 0.0
-    i = 0
-    while i + 3 < n:
-        t0 += _normal_term(theta, y, precision, weights, leaf, by, factor, i)
-        t1 += _normal_term(theta, y, precision, weights, leaf, by, factor, i + 1)
-        t2 += _normal_term(theta, y, precision, weights, leaf, by, factor, i + 2)
-        t3 += _normal_term(theta, y, precision, weights, leaf, by, factor, i + 3)
-        i += 4
-    while i < n:
-        t0 += _normal_term(theta, y, precision, weights, leaf, by, factor, i)
-        i += 1
-    return (t0 + t1) + (t2 + t3)
-
-
-@helper
-def _normal_move(theta, y, precision, weights, leaf, by, factor, gradient, i):
-    a = leaf[0, i]
-    b = leaf[1, i]
-    loc = theta[0, i] + by[0, a]
-    log_scale = theta[1, i] + by[1, b]
-    p = precision[i] * factor[b]
-    r = loc - y[i]
-    q = r * r * p
-    theta[0, i] = loc
-    theta[1, i] = log_scale
-    precision[i] = p
-    gradient[0, i] = r
-    gradient[1, i] = 0.5 * (1.0 - q)
-    return weights[i] * (log_scale + 0.5 * q)
+    lanes[:] = 0.0
+    for i in range(np.uint64(y.shape[0])):
+        b = leaf[1, i]
+        r = theta[0, i] + by[0, leaf[0, i]] - y[i]
+        q = r * r * (precision[i] * factor[b])
+        lanes[i & np.uint64(3)] += weights[i] * (theta[1, i] + by[1, b] + 0.5 * q)
+    return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
 
 
 @kernel
-def normal_step(theta, y, precision, weights, leaf, by, factor, gradient):
+def normal_step(theta, y, precision, weights, leaf, by, factor, gradient, lanes):
     """Make a step, write the natural gradient, and return what ``normal_trial`` does.
 
     precision is 1 / scale^2 of each row, and is kept up.
     """
-    n = y.shape[0]
-    t0 = 0.0
-    t1 = 0.0
-    t2 = 0.0
-    t3 = 0.0
-    i = 0
-    while i + 3 < n:
-        t0 += _normal_move(theta, y, precision, weights, leaf, by, factor, gradient, i)
-        t1 += _normal_move(
-            theta, y, precision, weights, leaf, by, factor, gradient, i + 1
-        )
-        t2 += _normal_move(
-            theta, y, precision, weights, leaf, by, factor, gradient, i + 2
-        )
-        t3 += _normal_move(
-            theta, y, precision, weights, leaf, by, factor, gradient, i + 3
-        )
-        i += 4
-    while i < n:
-        t0 += _normal_move(theta, y, precision, weights, leaf, by, factor, gradient, i)
-        i += 1
-    return (t0 + t1) + (t2 + t3)
+    lanes[:] = 0.0
+    for i in range(np.uint64(y.shape[0])):
+        b = leaf[1, i]
+        loc = theta[0, i] + by[0, leaf[0, i]]
+        log_scale = theta[1, i] + by[1, b]
+        p = precision[i] * factor[b]
+        r = loc - y[i]
+        q = r * r * p
+        theta[0, i] = loc
+        theta[1, i] = log_scale
+        precision[i] = p
+        gradient[0, i] = r
+        gradient[1, i] = 0.5 * (1.0 - q)
+        lanes[i & np.uint64(3)] += weights[i] * (log_scale + 0.5 * q)
+    return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])

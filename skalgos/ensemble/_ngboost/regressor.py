@@ -10,6 +10,7 @@ from skalgos.distributions import Distribution
 from skalgos.ensemble._ngboost.base import (
     FAMILIES,
     POSITIVE,
+    SPREAD_RATE,
     BaseNGBoost,
     given,
 )
@@ -39,6 +40,12 @@ class NGBoostRegressor(Continuous, RegressorMixin, BaseNGBoost):
     scoring_rule : {"log", "crps"}, default="log"
         What is minimised: the negative log likelihood, or the continuous ranked
         probability score, where the family has it. The latter forgives outliers.
+
+    spread_rate : float, default=0.5
+        What share of the learning rate the parameters have that say how far values
+        spread. While means are still being learned, residuals look wider than the
+        noise is; learning the spread more slowly keeps it from fitting that. 1 is the
+        algorithm of the paper.
 
     <parameters>
 
@@ -93,6 +100,7 @@ class NGBoostRegressor(Continuous, RegressorMixin, BaseNGBoost):
         **BaseNGBoost._parameter_constraints,
         "distribution": [StrOptions(set(FAMILIES)), Distribution],
         "scoring_rule": [StrOptions({"log", "crps"})],
+        **SPREAD_RATE,
     }
 
     def __init__(
@@ -100,6 +108,7 @@ class NGBoostRegressor(Continuous, RegressorMixin, BaseNGBoost):
         distribution="normal",
         *,
         scoring_rule="log",
+        spread_rate=0.5,
         natural_gradient=True,
         learning_rate=0.05,
         n_estimators=500,
@@ -111,7 +120,7 @@ class NGBoostRegressor(Continuous, RegressorMixin, BaseNGBoost):
         max_bins=255,
         subsample=0.5,
         max_features=1.0,
-        line_search=True,
+        line_search="backtracking",
         leaf_estimation="natural",
         categorical_features="from_dtype",
         monotonic_cst=None,
@@ -127,6 +136,7 @@ class NGBoostRegressor(Continuous, RegressorMixin, BaseNGBoost):
     ):
         self.distribution = distribution
         self.scoring_rule = scoring_rule
+        self.spread_rate = spread_rate
         self.natural_gradient = natural_gradient
         self.learning_rate = learning_rate
         self.n_estimators = n_estimators

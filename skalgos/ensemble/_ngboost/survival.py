@@ -10,6 +10,7 @@ from skalgos.ensemble._ngboost import data
 from skalgos.ensemble._ngboost.base import (
     FAMILIES,
     POSITIVE,
+    SPREAD_RATE,
     SURVIVAL_FAMILIES,
     BaseNGBoost,
     given,
@@ -37,6 +38,12 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
         the probability of what is known, which leads to the true distribution if
         censoring is independent of the time. The CRPS counts what is known to be
         wrong, and is biased towards short times where many are censored.
+
+    spread_rate : float, default=0.5
+        What share of the learning rate the parameters have that say how far values
+        spread. While means are still being learned, residuals look wider than the
+        noise is; learning the spread more slowly keeps it from fitting that. 1 is the
+        algorithm of the paper.
 
     <parameters>
 
@@ -85,6 +92,7 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
         **BaseNGBoost._parameter_constraints,
         "distribution": [StrOptions(set(SURVIVAL_FAMILIES)), Distribution],
         "scoring_rule": [StrOptions({"log", "crps"})],
+        **SPREAD_RATE,
     }
 
     def __init__(
@@ -92,6 +100,7 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
         distribution="lognormal",
         *,
         scoring_rule="log",
+        spread_rate=0.5,
         natural_gradient=True,
         learning_rate=0.05,
         n_estimators=500,
@@ -103,7 +112,7 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
         max_bins=255,
         subsample=0.5,
         max_features=1.0,
-        line_search=True,
+        line_search="backtracking",
         leaf_estimation="natural",
         categorical_features="from_dtype",
         monotonic_cst=None,
@@ -119,6 +128,7 @@ class NGBoostSurvivalRegressor(Continuous, RegressorMixin, BaseNGBoost):
     ):
         self.distribution = distribution
         self.scoring_rule = scoring_rule
+        self.spread_rate = spread_rate
         self.natural_gradient = natural_gradient
         self.learning_rate = learning_rate
         self.n_estimators = n_estimators

@@ -156,8 +156,12 @@ class Grower:
         self.total = total
         self.weight_scale = 1.0 if self.whole else 2.0**50 / total
         unit = self.weight_scale
-        # Sums must fit into 38 bits beside a weight, or 62 without.
-        cap = min(2.0**30, 2.0**37 / total) if self.whole else 2.0**61 / total
+        # Sums must fit into 38 bits beside a weight, or 62 without, and what one row
+        # adds into the 51 that a float has for whole numbers.
+        if self.whole:
+            cap = min(2.0**30, 2.0**37 / total)
+        else:
+            cap = min(2.0**50 / weights.max(), 2.0**61 / total)
         settings = np.array(
             [
                 m,
@@ -172,19 +176,20 @@ class Grower:
         self.rows, self.leaf = np.empty(n, np.int32), np.empty(n, np.uint8)
         self.importance = np.empty(P)
         self.unconstrained, self.everything = np.zeros(d, np.int64), np.arange(d)
-        sums = np.empty((2, P, 256))
+        sums, packed = np.empty((2, P, 256)), np.empty((P, n), np.int64)
         tables = 2 * m if bins.is_category.any() else 0
         # The work space of the kernel, in its order: before and after the constraints.
         self.work = (
-            np.empty((P, n), np.int64), np.empty(0 if self.whole else n, np.int64),
-            self.whole, self.rows, np.empty(n, np.int32), bins.n_bins,
-            bins.is_category, bins.low, bins.high,
+            packed, packed.view(float),
+            np.rint(weights * self.weight_scale).astype(np.int64), self.whole,
+            self.rows, np.empty(n, np.int32), bins.n_bins, bins.is_category, bins.low,
+            bins.high,
         )  # fmt: skip
         self.rest = (
             groups, np.empty((2 * m, len(groups)), np.uint8), settings, self.importance,
             np.empty(P), np.empty((m, P, d, 256), np.int64),
             np.empty((m, heavy_d, 256), np.int64), *sums, np.empty(257, np.int64),
-            sums[0, 0].view(np.int64), np.empty((2 * m, 6)),
+            sums[0, 0].view(np.int64), np.empty((2 * m, 8)),
             np.empty((2 * m, 9), np.int64), np.zeros((tables, 256), np.uint8),
             np.empty((2 * m, P, 2)), np.empty((2 * m, 2), np.int64),
         )  # fmt: skip
@@ -219,11 +224,11 @@ class Grower:
         if constraints is None:
             constraints = self.unconstrained
         self.importance[:] = 1.0 if importance is None else importance
-        packed, heavy, whole, in_use, *table = self.work
+        *packed, whole, in_use, bins_etc = (*self.work[:5], self.work[5:])
         in_use = in_use[: len(rows)]
         in_use[:] = rows
         n_leaves = kernels.grow(
-            self.columns, features, packed, heavy, whole, in_use, *table, constraints,
+            self.columns, features, *packed, whole, in_use, *bins_etc, constraints,
             *self.rest, *out[:-2], gradient, self.weights, *out[-2:],
         )  # fmt: skip
         *splits, cover, values = out
@@ -233,16 +238,16 @@ class Grower:
             cover[:n_leaves].copy(),
             values[:, :n_leaves].copy(),
         )
-        self.find(tree)
+        find(self.columns, tree, self.leaf)
         return tree
 
-    def find(self, tree):
-        """Return the leaf of every row, in a buffer that the next call overwrites."""
-        kernels.find_leaves(
-            self.columns, tree.feature, tree.code, tree.missing, tree.first, tree.skip,
-            tree.tables, len(tree.feature), self.leaf,
-        )  # fmt: skip
-        return self.leaf
+
+def find(columns, tree, leaf):
+    """Write the leaf of every row in a tree."""
+    kernels.find_leaves(
+        columns, tree.feature, tree.code, tree.missing, tree.first, tree.skip,
+        tree.tables, len(tree.feature), leaf,
+    )  # fmt: skip
 
 
 class Ensemble:
