@@ -27,6 +27,7 @@ from skalgos.cluster._kmedoids.solvers import (
     lab,
     nearest_two,
     plus_plus,
+    two_nearest,
 )
 from tests.reference import kmedoids as reference
 
@@ -344,28 +345,16 @@ def test_nearest_two_are_the_two_smallest(dtype, k):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "u1"])
 @pytest.mark.parametrize(("n", "k"), [(5, 2), (64, 3), (2500, 10)])
-def test_nearest_two_of_columns_are_those_of_rows(dtype, n, k):
+def test_nearest_two_of_columns_are_those_of_rows(dtype, n, k, monkeypatch):
+    monkeypatch.setattr(solvers, "COMPILED_FROM", 0)
     rng = np.random.RandomState(0)
     rows = rng.randint(0, 256 if dtype == "u1" else 6, (k, n)).astype(dtype)
     rows[:, :3] = 255 if dtype == "u1" else 9
     found = np.empty((2, n), np.int32), np.empty((2, n), dtype)
-    kernels.two_nearest(rows, *found[0], *found[1])
+    two_nearest(rows, *found[0], *found[1])
     expected = nearest_two(np.ascontiguousarray(rows.T))
     np.testing.assert_array_equal(found[0], expected[:2])
     np.testing.assert_array_equal(found[1], expected[2:])
-
-
-@pytest.mark.parametrize("k", [2, 3, 4, 9])
-def test_nearest_but_one_slot(k):
-    rng = np.random.RandomState(0)
-    for _ in range(100):
-        distances = rng.randint(0, 4, k).astype(np.float32)
-        skip = rng.randint(k)
-        kept = distances.copy()
-        found = kernels.nearest_but.py_func(distances, k, skip)
-        np.testing.assert_array_equal(distances, kept)
-        kept[skip] = 9
-        assert found == np.argmin(kept)
 
 
 def test_levels_below_a_distance_are_counted():

@@ -189,34 +189,12 @@ def settle(o, x, slot, own, near, sec, d1, d2):
 
 @helper
 def nearest_but(distances, k, skip):
-    """Return the first slot of the smallest of k distances, leaving out one slot.
-
-    Four chains of comparisons overlap, and none takes a branch.
-    """
-    last, skip = np.uint64(k), np.uint64(skip)
-    kept = distances[skip]
-    a = b = c = d = distances[np.uint64(0) if skip != np.uint64(0) else np.uint64(1)]
-    distances[skip] = a
-    i = np.uint64(0)
-    while i + np.uint64(3) < last:
-        x, y = distances[i], distances[i + np.uint64(1)]
-        a = x if x < a else a
-        b = y if y < b else b
-        x, y = distances[i + np.uint64(2)], distances[i + np.uint64(3)]
-        c = x if x < c else c
-        d = y if y < d else d
-        i += np.uint64(4)
-    while i < last:
-        a = distances[i] if distances[i] < a else a
-        i += np.uint64(1)
-    a = b if b < a else a
-    c = d if d < c else c
-    a = c if c < a else a
-    distances[skip] = kept
-    i = np.uint64(0)
-    while distances[i] != a or i == skip:
-        i += np.uint64(1)
-    return np.int64(i)
+    """Return the first slot of the smallest of k distances, leaving out one slot."""
+    best = 0 if skip != 0 else 1
+    for i in range(best + 1, k):
+        if distances[i] < distances[best] and i != skip:
+            best = i
+    return best
 
 
 @helper
@@ -476,28 +454,20 @@ def distances_to(geometry, blocks, points, out):
 
 
 @kernel
-def two_nearest(rows, near, sec, d1, d2):
+def two_nearest(rows, start, near, sec, d1, d2):
     """Find for each object the first two of the smallest entries in its column.
 
-    There are at least two rows. A part of them at a time stays in cache.
+    They are some of the columns, from ``start`` on. Comes with what there is to say of
+    the first row: ``near`` 0, ``d1`` the row, ``sec`` 1 and ``d2`` as large as can be.
     """
-    for start in range(0, rows.shape[1], 1024):
-        part = rows[:, start : start + 1024]
-        nearest, second = near[start : start + 1024], sec[start : start + 1024]
-        x1, x2 = d1[start : start + 1024], d2[start : start + 1024]
-        for o in range(part.shape[1]):
-            swapped = part[1, o] < part[0, o]
-            nearest[o], second[o] = np.int32(swapped), np.int32(not swapped)
-            x1[o] = part[1, o] if swapped else part[0, o]
-            x2[o] = part[0, o] if swapped else part[1, o]
-        for i in range(2, part.shape[0]):
-            row, slot = part[i], np.int32(i)
-            for o in range(row.shape[0]):
-                x, a, b, now = row[o], x1[o], x2[o], nearest[o]
-                second[o] = now if x < a else (slot if x < b else second[o])
-                nearest[o] = slot if x < a else now
-                x2[o] = a if x < a else (x if x < b else b)
-                x1[o] = x if x < a else a
+    for i in range(1, rows.shape[0]):
+        row, slot = rows[i, start:], np.int32(i)
+        for o in range(near.shape[0]):
+            x, a, b, now = row[o], d1[o], d2[o], near[o]
+            sec[o] = now if x < a else (slot if x < b else sec[o])
+            near[o] = slot if x < a else now
+            d2[o] = a if x < a else (x if x < b else b)
+            d1[o] = x if x < a else a
 
 
 @kernel

@@ -31,6 +31,8 @@ NOTHING = np.empty(0, np.int64)
 # From this many objects on the matrix leaves the caches, and one byte each pays.
 SCREEN_FROM = 1500
 N_LEVELS = 255
+# Entries from which a loop is worth its compilation where numpy can do the same.
+COMPILED_FROM = 1 << 16
 
 
 class Geometry(NamedTuple):
@@ -85,6 +87,29 @@ def nearest_two(distances):
     sec[hidden] = near[hidden] == 0
     distances[rows, near] = d1
     return near, sec, d1, distances[rows, sec]
+
+
+def two_nearest(rows, near, sec, d1, d2):
+    """Do for columns what ``nearest_two`` does for rows; there are at least two rows.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (k, n), C-contiguous
+    near, sec : ndarray of shape (n,), int32
+        Filled, as are the distances; they may be longer.
+    d1, d2 : ndarray of shape (n,)
+    """
+    if rows.size < COMPILED_FROM:
+        n = rows.shape[1]
+        near[:n], sec[:n], d1[:n], d2[:n] = nearest_two(np.ascontiguousarray(rows.T))
+        return
+    integers = rows.dtype.kind in "iu"
+    top = np.iinfo(rows.dtype).max if integers else np.inf
+    for start in range(0, rows.shape[1], 2048):  # stays in cache
+        stop = min(start + 2048, rows.shape[1])
+        part = slice(start, stop)
+        near[part], sec[part], d1[part], d2[part] = 0, 1, rows[0, part], top
+        kernels.two_nearest(rows, start, near[part], sec[part], d1[part], d2[part])
 
 
 class Assignment(NamedTuple):
@@ -620,7 +645,7 @@ class RowSearch(_Search):
         to_medoids = np.ascontiguousarray(source.rows(self.medoids))
         self.d1 = np.zeros(size, to_medoids.dtype)
         self.d2 = np.zeros(size, to_medoids.dtype)
-        kernels.two_nearest(to_medoids, self.near, self.sec, self.d1, self.d2)
+        two_nearest(to_medoids, self.near, self.sec, self.d1, self.d2)
         self._own(self.d1, self.d2)
         self.w[:n] = source.weights
         self.to_medoids = grouped(to_medoids, size)
@@ -755,9 +780,7 @@ class PointsSearch(_Search):
         for start in range(0, n_blocks, step):
             part = slice(LANES * start, LANES * (start + step))
             rows = dissimilarities(raw, source.blocks[start : start + step], points)
-            kernels.two_nearest(
-                rows, self.near[part], self.sec[part], q1[part], q2[part]
-            )
+            two_nearest(rows, self.near[part], self.sec[part], q1[part], q2[part])
         self._own(q1, q2)
         # No object is ever among the lanes that only fill the last block.
         self.near[self.n :] = self.sec[self.n :] = q2[self.n :] = -1
