@@ -187,7 +187,9 @@ class CheckeredClassifier(CallbackSupportMixin, _CheckeredBase):
         It at the start of the solver and after each iteration, before pruning.
 
     init_losses_ : ndarray or list of ndarray
-        The losses of all starts after their first round of training.
+        The losses of all starts after their first round of training; with more than
+        two classes and enough samples under a tenth of the penalty, as starts are
+        compared.
 
     n_iter_ : int or ndarray of shape (n_classes,)
         The number of iterations.
