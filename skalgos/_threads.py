@@ -3,7 +3,7 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
@@ -41,7 +41,7 @@ def n_threads(n_jobs):
 
 
 @contextmanager
-def chunk_map(threads):
+def chunk_map(threads, hold_blas=False):
     """Give a ``map(function, chunks)`` over threads that live as long as the block.
 
     Entering it costs far less than a region of joblib's: this is for the chunks inside
@@ -52,6 +52,9 @@ def chunk_map(threads):
     ----------
     threads : int
         With 1 the map runs in the calling thread, and nothing is started.
+    hold_blas : bool, default=False
+        Whether to hold BLAS with one thread too, for iterations in which its rounding,
+        that depends on its threads, would grow.
 
     Yields
     ------
@@ -59,7 +62,8 @@ def chunk_map(threads):
         ``map(function, chunks) -> list``, in the order of the chunks.
     """
     if threads == 1:
-        yield lambda function, chunks: [function(chunk) for chunk in chunks]
+        with threadpool_limits(1, "blas") if hold_blas else nullcontext():
+            yield lambda function, chunks: [function(chunk) for chunk in chunks]
         return
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         yield lambda function, chunks: list(pool.map(function, chunks))

@@ -346,14 +346,16 @@ def largest_singular_value(matrix, rng, tol=1e-6, max_steps=100):
     if matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.T
     n = matrix.shape[1]
-    basis = np.empty((min(max_steps, n), n), matrix.dtype)
+    # In double precision whatever the matrix is: small products of single precision
+    # report invalid values where there are none, in some builds of BLAS.
+    basis = np.empty((min(max_steps, n), n))
     diagonal, above = [], []
-    v = rng.standard_normal(n).astype(matrix.dtype)
+    v = rng.standard_normal(n)
     v /= np.linalg.norm(v)
     before = 0.0
     for step in range(len(basis)):
         basis[step] = v
-        v = matrix.T @ (matrix @ v)
+        v = (matrix.T @ (matrix @ v.astype(matrix.dtype))).astype(np.float64)
         diagonal.append(float(v @ basis[step]))
         for _ in range(2):  # once is not enough to keep the basis orthogonal
             v -= basis[: step + 1].T @ (basis[: step + 1] @ v)

@@ -382,7 +382,7 @@ class SDPKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _SDPClusterer
             return whole.subtask("iteration").end(attributes)
 
         relaxed = None
-        with chunk_map(n_threads(self.n_jobs)) as pool_map:
+        with chunk_map(n_threads(self.n_jobs), hold_blas=True) as pool_map:
             spread = float(distinct.weights @ np.sum(columns**2, axis=0))
             if K == 1 or n <= K:
                 whole.subtask("iteration").end()
@@ -861,7 +861,7 @@ class LASDP(_SDPClusterer):
             return whole.subtask("iteration").end(attributes)
 
         bound = np.inf
-        with chunk_map(n_threads(self.n_jobs)) as pool_map:
+        with chunk_map(n_threads(self.n_jobs), hold_blas=True) as pool_map:
             if K == 1 or n <= K:
                 whole.subtask("iteration").end()
                 labels, relaxed = _trivial(distinct.weights, K)
