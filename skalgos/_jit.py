@@ -45,6 +45,10 @@ def _named(function):
     return function
 
 
+def _fastmath(reassociate):
+    return {"reassoc", "contract"} if reassociate else False
+
+
 def kernel(function=None, *, reassociate=False):
     """Compile ``function`` on first call, without the GIL, and cache the result.
 
@@ -68,8 +72,7 @@ def kernel(function=None, *, reassociate=False):
         return partial(kernel, reassociate=reassociate)
     if numba.config.DISABLE_JIT:
         return function
-    fastmath = {"reassoc", "contract"} if reassociate else False
-    options = {**_OPTIONS, "fastmath": fastmath}
+    options = {**_OPTIONS, "fastmath": _fastmath(reassociate)}
     try:
         return numba.njit(cache=True, **options)(_named(function))
     except RuntimeError as error:
@@ -78,11 +81,31 @@ def kernel(function=None, *, reassociate=False):
         return numba.njit(**options)(function)
 
 
-def helper(function):
+def helper(function=None, *, reassociate=False):
     """Compile ``function`` for use by kernels alone, which compiles faster.
 
     It cannot be called from Python, and travels in the cache of those that call it.
+
+    Parameters
+    ----------
+    function : callable
+        As that of :func:`kernel`.
+    reassociate : bool, default=False
+        As that of :func:`kernel`. Such a helper becomes a part of each caller: a call
+        would reach whichever copy of it the process had first, and their sums have
+        different orders, so that rounding would depend on what came from the cache.
+
+    Returns
+    -------
+    helper : numba dispatcher
     """
+    if function is None:
+        return partial(helper, reassociate=reassociate)
     if numba.config.DISABLE_JIT:
         return function
-    return numba.njit(no_cpython_wrapper=True, **_OPTIONS)(_named(function))
+    options = {
+        **_OPTIONS,
+        "fastmath": _fastmath(reassociate),
+        "forceinline": reassociate,
+    }
+    return numba.njit(no_cpython_wrapper=True, **options)(_named(function))

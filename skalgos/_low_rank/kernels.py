@@ -160,7 +160,7 @@ def load(
     return n, padded
 
 
-@kernel(reassociate=True)
+@helper(reassociate=True)
 def loss_of(start, n, weights, loss, cut, q):
     """Return the sum of weights times rho(q), in double precision."""
     total = 0.0
@@ -341,7 +341,7 @@ def sweep(
         store(i, out, k, p, x)
 
 
-@kernel(reassociate=True)
+@helper(reassociate=True)
 def conjugate_gradients(B, v, n, p, total, diagonal, ridge, tol, max_steps, x, r, work):
     """Correct x until the residual r is small, and return what the objective loses."""
     width = work.shape[1]
@@ -451,7 +451,7 @@ def solve_lower(G, p, width, r):
             r[b] -= s * G[at + b]
 
 
-@kernel(reassociate=True)
+@helper(reassociate=True)
 def solve_upper(G, p, width, r):
     """Replace r by the solution of U x = r."""
     for a in range(p - 1, -1, -1):
