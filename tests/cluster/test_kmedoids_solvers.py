@@ -121,11 +121,113 @@ def test_the_screen_never_exceeds_the_distances(screened, dtype, scale):
     D = np.minimum(D, D.T)
     np.fill_diagonal(D, 0)
     screen = Matrix(D, np.ones(300), 5).screen
-    known = screen.table[screen.levels]
+    known = screen.table[screen.levels] * screen.unit
     assert (known <= D).all()
     # and comes within two levels of them, below the top one
     below = screen.levels < 254
-    assert (D - known)[below].max() <= 2 * screen.table[2]
+    assert ((D - known) / screen.unit)[below].max() <= 2
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "u1", "u2"])
+@pytest.mark.parametrize("scale", [4, 200])
+def test_lists_have_all_that_is_near(screened, monkeypatch, dtype, scale):
+    monkeypatch.setattr(solvers, "LISTED_FROM", 1)
+    rng = np.random.RandomState(0)
+    D = rng.uniform(0, scale, (300, 300)).astype(dtype)
+    np.fill_diagonal(D, 0)
+    lists = Matrix(D, np.ones(300), 48).screen
+    if np.dtype(dtype).kind != "f" and scale == 4:  # a quarter of them are zero
+        assert isinstance(lists, solvers.Screen)
+        return
+    near = lists.cut > D
+    assert near.any(axis=0).any()
+    n_listed = 0
+    for j, (first, stop) in enumerate(lists.spans.T):
+        if first < 0:
+            continue
+        n_listed += 1
+        objects, levels = np.divmod(lists.entries[first:stop], 256)
+        np.testing.assert_array_equal(objects, np.flatnonzero(near[j]))
+        known = lists.table[levels] * lists.unit[objects]
+        assert (known <= D[j, objects]).all()
+        exact = (D[j, objects] - known) / lists.unit[objects]
+        assert exact[levels < 254].max(initial=0) <= 2
+    assert n_listed > 250
+
+
+def _spread(kind, rng, n):
+    """Points whose densities make lists and levels more and less useful."""
+    if kind == "even":
+        return rng.standard_normal((n, 3))
+    if kind == "half together":
+        return (
+            rng.standard_normal((n, 3)) * np.where(np.arange(n) % 2, 1e-3, 3)[:, None]
+        )
+    if kind == "lattice":
+        return rng.randint(0, 20, (n, 3)) + 0.0
+    return np.exp(3 * rng.standard_normal((n, 3)))
+
+
+@pytest.mark.parametrize("kind", ["even", "half together", "lattice", "heavy tails"])
+@pytest.mark.parametrize("n_clusters", [48, 70])
+@pytest.mark.parametrize("seed", range(3))
+def test_lists_change_nothing(screened, monkeypatch, kind, n_clusters, seed):
+    monkeypatch.setattr(solvers, "LISTED_FROM", 1)
+    rng, _, w, start, order = _problem(seed, n=400, k=n_clusters)
+    X = _spread(kind, rng, 400)
+    D = cdist(X, X)
+    plain = fasterpam(Rows(RowsOf(D), w), start, order)
+    source = Matrix(D, w, n_clusters)
+    assert isinstance(source.screen, solvers.Lists)
+    fit = fasterpam(source, start, order)
+    np.testing.assert_array_equal(fit.medoids, plain.medoids)
+    assert fit.n_swaps == plain.n_swaps
+    several = fasterpam(source, start, order, threads=2)
+    np.testing.assert_array_equal(fit.medoids, several.medoids)
+
+
+def test_lists_that_are_full_leave_candidates_to_be_priced(screened, monkeypatch):
+    monkeypatch.setattr(solvers, "LISTED_FROM", 1)
+    _, X, w, start, order = _problem(0, n=400, k=50)
+    D = cdist(X, X)
+    short = solvers.Lists.empty
+
+    def shortened(rows, n_clusters):
+        lists, steps = short(rows, n_clusters)
+        return lists._replace(entries=lists.entries[: 400 * 10]), steps
+
+    monkeypatch.setattr(solvers.Lists, "empty", shortened)
+    source = Matrix(D, w, 50)
+    assert (source.screen.spans < 0).any() and (source.screen.spans >= 0).any()
+    plain = fasterpam(Rows(RowsOf(D), w), start, order)
+    np.testing.assert_array_equal(
+        fasterpam(source, start, order).medoids, plain.medoids
+    )
+
+
+def test_what_lists_keep_of_the_objects_follows_the_exchanges(screened, monkeypatch):
+    monkeypatch.setattr(solvers, "LISTED_FROM", 1)
+    _, X, w, start, order = _problem(1, n=300, k=50)
+    source = Matrix(cdist(X, X), w, 50)
+    search = source.search(start)
+    search.refresh()
+    limits = solvers.Limits(-1, len(order), 1e-9)
+    *_, n_swaps = search.sweep(order, 0, len(order), limits)
+    assert n_swaps > 0
+    kept = [np.array(part) for part in search.nearby]
+    search.refresh()
+    for then, now in zip(kept, search.nearby, strict=True):
+        np.testing.assert_allclose(then, now, rtol=1e-9, atol=1e-12)
+
+
+def test_scales_that_are_no_numbers_leave_bounds_of_zero():
+    tops = np.array([0, 1e-300, 1e300, np.inf, np.nan, 2.0])
+    steps, table, unit = solvers._scales(tops)
+    np.testing.assert_array_equal(steps, np.r_[np.zeros(5), np.float32(127)])
+    np.testing.assert_array_equal(unit > 0, [False] * 5 + [True])
+    assert 254 * unit[-1] == pytest.approx(2)
+    below = solvers._levels_below(np.ones(6), table, unit)
+    np.testing.assert_array_equal(below, [255] * 5 + [128])
 
 
 def test_a_screen_of_points_never_exceeds_the_distances():
@@ -136,7 +238,8 @@ def test_a_screen_of_points_never_exceeds_the_distances():
         levels = source.screen.levels[:, : source.n]
         places = X[source.object_at].astype("f8")
         D = cdist(places, places, metric)
-        assert (source.screen.table[levels] <= D * (1 + 1e-5)).all()
+        known = source.screen.table[levels] * source.screen.unit[: source.n]
+        assert (known <= D * (1 + 1e-5)).all()
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])

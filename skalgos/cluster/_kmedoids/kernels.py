@@ -33,8 +33,14 @@ GROUP = 16
 #: stops at the end of one.
 PAGE = 1024
 TOP_LEVEL = np.float32(254)
+# A bound costs about a third of a price. Of so many candidates it must settle a third,
+# else the next are priced without it: as long as exchanges are frequent, or for good
+# where distances are such that levels say little.
+TRIAL, TOO_MANY, REST = 64, 42, 448
 EVERY = np.uint64(0xFFFFFFFFFFFFFFFF)
 LOW_HALF = np.uint64(0xFFFFFFFF)
+# An entry of a list is an object times 256 plus a level.
+EIGHT, TOP_BYTE = np.uint64(8), np.uint64(255)
 
 
 # ---- the price of a candidate --------------------------------------------------------
@@ -78,13 +84,14 @@ def mark(row, ahead, bound, hits):
 
 
 @helper
-def change_of_row(row, ahead, bound, table, near, d1, d2, w, R, P, hits):
+def change_of_row(row, ahead, bound, scale, near, d1, d2, w, R, P, hits):
     """Fill P, less the shared term, and return the change of the best exchange.
 
     ``row`` holds the distances of all objects and ``bound`` is ``d2``; or, with a
-    ``table``, one-byte levels: ``table[row[o]]`` never exceeds the distance of object
-    o, and ``row[o] < bound[o]`` where it is below ``d2[o]``. As the change only grows
-    with the distances, the result is then a lower bound. ``ahead`` is fetched.
+    ``scale`` (table, unit), one-byte levels: ``table[row[o]] * unit[o]`` never exceeds
+    the distance of object o, and ``row[o] < bound[o]`` where it is below ``d2[o]``. As
+    the change only grows with the distances, the result is then a lower bound.
+    ``ahead`` is fetched.
     """
     for i in range(R.shape[0]):
         P[i] = R[i]
@@ -98,13 +105,47 @@ def change_of_row(row, ahead, bound, table, near, d1, d2, w, R, P, hits):
         is_done = np.uint64(mask == np.uint64(0))
         at += is_done
         mask |= hits[0, at] & (np.uint64(0) - is_done)
-        if table is None:
+        if scale is None:
             x = np.float64(row[o])
             capped = np.float64(row[o] if row[o] > d1[o] else d1[o])
         else:
-            x = table[row[o]]
+            table, unit = scale
+            x = table[row[o]] * unit[o]
             capped = x if x > d1[o] else np.float64(d1[o])
         P[np.uint64(near[o])] += w[o] * (capped - np.float64(d2[o]))
+        shared += w[o] * (x - capped)
+    return shared + smallest(P)
+
+
+@helper
+def change_of_list(j, following, nearby, near, w, P, hits):
+    """Return a lower bound of what ``change_of_row`` returns for candidate j.
+
+    The distances of its list are known up to a level, and all others are at least
+    ``cut``: with d1 and d2 cut there too, these change nothing. What that takes off the
+    losses is ``base``. The list of the candidate ``following`` is fetched.
+    """
+    spans, entries, level_bound, table, unit, cut, c1, c2, R, base = nearby
+    first, last = spans[0, j], spans[1, j]
+    if first < 0:
+        return -np.inf
+    ahead = max(spans[0, following], 0) - first
+    count = np.uint64(0)
+    for start in range(first, last, LANES):
+        fetch(entries, start + ahead)
+        for t in range(start, min(start + LANES, last)):
+            entry = np.uint64(entries[t])
+            hits[0, count] = entry
+            is_below = (entry & TOP_BYTE) < level_bound[entry >> EIGHT]
+            count += np.uint64(is_below)
+    for i in range(R.shape[0]):
+        P[i] = R[i]
+    shared = base[0]
+    for t in range(count):
+        o = hits[0, t] >> EIGHT
+        x = table[hits[0, t] & TOP_BYTE] * unit[o]
+        capped = x if x > c1[o] else np.float64(c1[o])
+        P[np.uint64(near[o])] += w[o] * (capped - np.float64(c2[o]))
         shared += w[o] * (x - capped)
     return shared + smallest(P)
 
@@ -221,7 +262,15 @@ def keep_row(slot, row, to_medoids):
 
 
 @helper
-def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen):
+def count_in(o, sign, nearby, near, d1, w):
+    """Add object o to what lists keep of all objects, or take it out with sign -1."""
+    _, _, _, _, _, _, c1, c2, R, base = nearby
+    R[near[o]] += sign * w[o] * (np.float64(c2[o]) - np.float64(c1[o]))
+    base[0] += sign * w[o] * (np.float64(c1[o]) - np.float64(d1[o]))
+
+
+@helper
+def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen, nearby):
     """Put candidate j, at distances ``row``, in the place of slot's medoid."""
     keep_row(slot, row, to_medoids)
     n = row.shape[0]
@@ -236,6 +285,8 @@ def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen):
             mask &= mask - np.uint64(1)
             before = d2[o]
             R[near[o]] -= w[o] * (np.float64(before) - np.float64(d1[o]))
+            if nearby is not None:
+                count_in(o, -1.0, nearby, near, d1, w)
             if settle(o, row[o], slot, o == j, near, sec, d1, d2):
                 distances = to_medoids[o // GROUP, :, o % GROUP]
                 i = nearest_but(distances, R.shape[0], near[o])
@@ -243,8 +294,13 @@ def swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen):
                 d2[o] = distances[i]
             R[near[o]] += w[o] * (np.float64(d2[o]) - np.float64(d1[o]))
             if screen is not None and d2[o] != before:
-                level_bound, table = screen
-                level_bound[o] = n_below(table, d2[o])
+                level_bound, table, unit = screen
+                level_bound[o] = n_below(table, d2[o] / unit[o])
+            if nearby is not None:
+                _, _, level_bound, table, unit, cut, c1, c2, _, _ = nearby
+                c1[o], c2[o] = min(d1[o], cut[o]), min(d2[o], cut[o])
+                level_bound[o] = n_below(table, c2[o] / unit[o])
+                count_in(o, 1.0, nearby, near, d1, w)
 
 
 @helper
@@ -305,29 +361,36 @@ def swap_point(space, slot, j, point, near, sec, d1, d2, w, R, buffers, screen):
             d2[o] = finish(q2[o], root, scale)
             R[near[o]] += w[o] * (np.float64(d2[o]) - np.float64(d1[o]))
             if screen is not None:
-                level_bound, table = screen
-                level_bound[o] = n_below(table, d2[o])
+                level_bound, table, unit = screen
+                level_bound[o] = n_below(table, d2[o] / unit[o])
         reach[b] = reach_of(q2, b)
 
 
 # ---- sweeps --------------------------------------------------------------------------
+@helper
+def rest_until(t, failed):
+    """Return until when to do without a bound that failed so often in a trial."""
+    return t + REST if failed > TOO_MANY else t
+
+
 @kernel
 def sweep_rows(
-    rows, gathered, levels, screen, order, start, stop, last, patience, found,
+    rows, gathered, levels, screen, nearby, order, start, stop, last, patience, found,
     threshold, medoids, slot_of, near, sec, d1, d2, w, R, P, hits, to_medoids,
 ):  # fmt: skip
     """Try the candidates order[start:stop] in turn, exchanging wherever it pays.
 
     Candidate j's distances are ``rows[j]``, or ``rows[t - start]`` for the t-th of the
     order if ``gathered``. With a screen, a lower bound read from one byte a distance
-    comes first. ``last`` is the position of the last exchange: reaching it again means
-    that no exchange improves the loss. Stops also after ``patience`` candidates in a
-    row without an exchange. Unless ``found`` is empty it only looks for an exchange:
-    it writes the position there and stops, or stops once there is an earlier one, with
-    nothing but P and ``hits`` changed. Returns where it stopped, the new ``last`` and
-    the number of exchanges.
+    comes first, or with lists one read from these. ``last`` is the position of the last
+    exchange: reaching it again means that no exchange improves the loss. Stops also
+    after ``patience`` candidates in a row without an exchange. Unless ``found`` is
+    empty it only looks for an exchange: it writes the position there and stops, or
+    stops once there is an earlier one, with nothing but P and ``hits`` changed. Returns
+    where it stopped, the new ``last`` and the number of exchanges.
     """
-    n_swaps = idle = 0
+    n_swaps = idle = tried = failed = 0
+    rested = start
     looks = found.shape[0] > 0
     for t in range(start, stop):
         if t == last or idle == patience or (looks and found[0] < t):
@@ -336,14 +399,24 @@ def sweep_rows(
         if slot_of[j] >= 0:
             continue
         idle += 1
-        if screen is not None:
-            level_bound, table = screen
-            ahead = levels[order[min(t + 1, stop - 1)]]
-            bound = change_of_row(
-                levels[j], ahead, level_bound, table, near, d1, d2, w, R, P, hits
-            )
+        if t >= rested:
+            bound = -np.inf
+            following = order[min(t + 1, stop - 1)]
+            if screen is not None:
+                level_bound, table, unit = screen
+                bound = change_of_row(
+                    levels[j], levels[following], level_bound, (table, unit), near, d1,
+                    d2, w, R, P, hits,
+                )  # fmt: skip
+            if nearby is not None:
+                bound = change_of_list(j, following, nearby, near, w, P, hits)
+            tried += 1
+            if tried == TRIAL:
+                rested = rest_until(t, failed)
+                tried = failed = 0
             if bound >= 0.0:
                 continue
+            failed += 1
         row = rows[t - start] if gathered else rows[j]
         change = change_of_row(row, row[PAGE:], d2, None, near, d1, d2, w, R, P, hits)
         if change < -threshold:
@@ -354,7 +427,7 @@ def sweep_rows(
             slot_of[medoids[slot]] = -1
             slot_of[j] = slot
             medoids[slot] = j
-            swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen)
+            swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, screen, nearby)
             last = t
             n_swaps += 1
             idle = 0
@@ -370,7 +443,8 @@ def sweep_points(
 
     Looking changes ``point`` and ``buffers`` too.
     """
-    n_swaps = idle = 0
+    n_swaps = idle = tried = failed = 0
+    rested = start
     looks = found.shape[0] > 0
     for t in range(start, stop):
         if t == last or idle == patience or (looks and found[0] < t):
@@ -379,14 +453,20 @@ def sweep_points(
         if slot_of[j] >= 0:
             continue
         idle += 1
-        if screen is not None:
-            level_bound, table = screen
+        if screen is not None and t >= rested:
+            level_bound, table, unit = screen
             ahead = levels[order[min(t + 1, stop - 1)]]
             bound = change_of_row(
-                levels[j], ahead, level_bound, table, near, d1, d2, w, R, P, hits
-            )
+                levels[j], ahead, level_bound, (table, unit), near, d1, d2, w, R, P,
+                hits,
+            )  # fmt: skip
+            tried += 1
+            if tried == TRIAL:
+                rested = rest_until(t, failed)
+                tried = failed = 0
             if bound >= 0.0:
                 continue
+            failed += 1
         read_point(space[3], j, point)
         change = change_of_point(space, point, near, d1, d2, w, R, P, buffers[0])
         if change < -threshold:
@@ -434,7 +514,7 @@ def changes_of_slots(rows, candidates, near, d1, d2, w, R, P, hits, tie, changes
 @kernel
 def exchange(slot, j, row, near, sec, d1, d2, w, R, to_medoids):
     """Put candidate j, at distances ``row``, in the place of slot's medoid."""
-    swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, None)
+    swap_row(slot, j, row, near, sec, d1, d2, w, R, to_medoids, None, None)
 
 
 # ---- set-up --------------------------------------------------------------------------
@@ -471,10 +551,10 @@ def two_nearest(rows, start, near, sec, d1, d2):
 
 
 @kernel
-def levels_of(code, blocks, points, step, out, levels):
+def levels_of(code, blocks, points, steps, out, levels):
     """Fill row i of ``levels`` with one-byte levels of the distances to points[i].
 
-    Level q says that the block distance is at least q / step, up to rounding.
+    Level q says that the block distance is at least q / steps[o], up to rounding.
     """
     n_blocks = blocks.shape[0]
     for first in range(0, n_blocks, 8):  # these stay in cache, and are written in runs
@@ -483,24 +563,57 @@ def levels_of(code, blocks, points, step, out, levels):
                 block_below(code, blocks, b, points[i], out, out)
                 row = levels[i, LANES * b :]
                 for lane in range(LANES):
-                    level = np.float32(out[lane]) * step
+                    level = np.float32(out[lane]) * steps[LANES * b + lane]
                     row[lane] = np.int32(level if level < TOP_LEVEL else TOP_LEVEL)
+
+
+@helper
+def list_row(row, steps, cut, hits, entries, at):
+    """Write an entry for each object o with ``row[o] < cut[o]``, and return the end."""
+    count = mark(row, row[PAGE:], cut, hits)
+    run = np.uint64(0)
+    mask = hits[0, 0]
+    while run < count:
+        o = hits[1, run] + lowest_bit(mask)
+        mask &= mask - np.uint64(1)
+        is_done = np.uint64(mask == np.uint64(0))
+        run += is_done
+        mask |= hits[0, run] & (np.uint64(0) - is_done)
+        level = np.float32(row[o]) * steps[o]
+        level = np.int32(level if level < TOP_LEVEL else TOP_LEVEL)
+        entries[at] = (o << EIGHT) | np.uint64(level)
+        at += 1
+    return at
 
 
 @kernel(reassociate=True)
 def digest(
-    rows, first, w, step, levels, totals, bits, low, high, row_sums, column_sums
+    rows,
+    first,
+    w,
+    steps,
+    levels,
+    listed,
+    totals,
+    bits,
+    low,
+    high,
+    row_sums,
+    column_sums,
 ):
     """Read every distance once, for all that has to be known of it.
 
     ``totals[j]`` is the sum of ``w[o] rows[j, o]``. Level q in ``levels``, unless that
-    is empty, says that the distance is at least q / step, up to rounding. Unless
+    is empty, says that the distance is at least q / steps[o], up to rounding. The lists
+    in ``listed``, unless that is None, have such a level for each distance below the
+    cut of its object; a row that may find no place any more has -1 instead. Unless
     ``column_sums`` is empty, ``row_sums[j]`` becomes the sum of what ``low[o]`` and
     ``high[o]`` make of the bits of ``rows[j, o]``, and ``column_sums[o]`` grows by what
     ``low`` and ``high`` of row ``first + j`` make of them. Returns the number of
     negative entries.
     """
     n_negative = 0
+    at = 0
     for j in range(rows.shape[0]):
         row = rows[j]
         total = 0.0
@@ -512,8 +625,15 @@ def digest(
         n_negative += here
         if levels.shape[0]:
             for o in range(row.shape[0]):
-                level = np.float32(row[o]) * step
+                level = np.float32(row[o]) * steps[o]
                 levels[j, o] = np.int32(level if level < TOP_LEVEL else TOP_LEVEL)
+        if listed is not None:
+            cut, entries, offset, spans, hits = listed
+            spans[0, j] = spans[1, j] = -1
+            if at + row.shape[0] <= entries.shape[0]:
+                spans[0, j] = offset + at
+                at = list_row(row, steps, cut, hits, entries, at)
+                spans[1, j] = offset + at
         if column_sums.shape[0]:
             words = bits[j]
             own_low, own_high = np.uint64(low[first + j]), np.uint64(high[first + j])

@@ -28,9 +28,14 @@ WORK_AHEAD = 1 << 22
 # Entries of those arrays that are read again at once.
 ENTRIES_PER_PART = 1 << 17
 NOTHING = np.empty(0, np.int64)
+NO_LEVELS = np.empty((0, 0), np.uint8)
 # From this many objects on the matrix leaves the caches, and one byte each pays.
 SCREEN_FROM = 1500
 N_LEVELS = 255
+# With this many medoids few distances can matter, and among this many distances a list
+# of those takes less than a byte for each: the time is that of handing out memory.
+LISTS_FROM = 48
+LISTED_FROM = 1 << 27
 # Entries from which a loop is worth its compilation where numpy can do the same.
 COMPILED_FROM = 1 << 16
 
@@ -45,6 +50,9 @@ class Geometry(NamedTuple):
     code: int
     root: bool
     scale: float
+
+
+PLAIN = Geometry(0, False, 1.0)
 
 
 class Fit(NamedTuple):
@@ -214,32 +222,137 @@ class Screen(NamedTuple):
 
     levels: np.ndarray
     table: np.ndarray
+    unit: np.ndarray
 
     @classmethod
-    def empty(cls, shape, sample, n_clusters):
-        """Return a screen without levels yet, and its levels per unit of distance.
+    def empty(cls, sample, n_rows, n_clusters, geometry=PLAIN):
+        """Return a screen without levels yet, and the levels per unit of distance.
 
-        The top level should be about the largest distance to a second medoid: with
-        medoids at random, the quantile that leaves one object in a hundred above.
-        Any scale is right, this one leaves few candidates. Without a usable scale the
-        screen is None.
+        An object's top level should be about the largest distance that its second
+        medoid may have: with medoids at random, the quantile that leaves one in a
+        hundred above. Any scale is right, this one leaves few candidates. Without a
+        usable scale the screen is None.
+
+        Parameters
+        ----------
+        sample : ndarray of shape (n_sampled, n)
+            The distances to some candidates.
+        n_rows : int
+        n_clusters : int
+        geometry : Geometry
+            How these become what ``bounds`` is given.
         """
         quantiles = np.arange(1, 1000) / 1000
         above = (1 - quantiles) ** (n_clusters - 1) * (1 + (n_clusters - 1) * quantiles)
         quantile = quantiles[min(np.count_nonzero(above > 0.01), 998)]
-        rank = int(quantile * (sample.shape[1] - 1))
-        top = float(np.quantile(np.partition(sample, rank, axis=1)[:, rank], 0.95))
-        step = (N_LEVELS - 1) / top if top > 0 else 0.0
-        if not np.finfo(np.float32).tiny < step < 1e30:
-            return None, 0.0
-        # A level may be one too high by rounding in single precision, which stays far
-        # below a thousandth of a level: the table errs to the other side.
-        table = np.maximum(np.arange(N_LEVELS) - 1e-3, 0) / step
-        return cls(np.empty(shape, np.uint8), table), step
+        tops = _ranked(sample, math.ceil(quantile * (len(sample) - 1)))
+        steps, table, unit = _scales(tops, geometry)
+        if not unit.any():
+            return None, steps
+        return cls(np.empty((n_rows, len(tops)), np.uint8), table, unit), steps
+
+    def part(self, rows):
+        """Return what a kernel fills for some rows: levels, and no lists."""
+        return self.levels[rows], None
 
     def bounds(self, d2):
-        """Return what a search keeps of it: its limits on the levels, and the table."""
-        return np.searchsorted(self.table, d2).astype(np.uint8), self.table
+        """Return what a search keeps of it: limits on the levels, and what they say."""
+        return _levels_below(d2, self.table, self.unit), self.table, self.unit
+
+
+class Lists(NamedTuple):
+    """A screen of those distances alone that can matter, in four bytes each.
+
+    With many medoids most objects are farther from a candidate than from their second
+    medoid. The entries ``spans[0, j]`` to ``spans[1, j]`` are of those that are nearer
+    to candidate j than their ``cut``: 256 times the object, plus the level.
+    """
+
+    spans: np.ndarray
+    entries: np.ndarray
+    table: np.ndarray
+    unit: np.ndarray
+    cut: np.ndarray
+
+    @classmethod
+    def empty(cls, rows, n_clusters):
+        """Return lists without entries yet, and the levels per unit of distance.
+
+        An object's cut is about where the fourth nearest of as many objects as there
+        are medoids would be. That leaves one second medoid in ten beyond, for which the
+        bound is less sharp. Lists are None if many cuts are zero, as among few distinct
+        distances, or have no usable scale.
+        """
+        n, size = len(rows), 128
+        rank = max(3, round(4 * size / n_clusters))
+        cut = _ranked(rows[_sample(n, size)], rank - 1)
+        steps, table, unit = _scales(cut)
+        cut[unit == 0] = 0
+        if np.count_nonzero(unit) < 0.9 * n:
+            return None, steps
+        entries = np.empty(n * math.ceil(1.5 * rank / size * n), np.uint32)
+        return cls(np.empty((2, n), np.int64), entries, table, unit, cut), steps
+
+    def part(self, rows):
+        """Return what a kernel fills for some rows: no levels, and lists."""
+        each = len(self.entries) // len(self.cut)
+        entries = self.entries[each * rows.start : each * rows.stop]
+        hits = np.empty((2, -(-len(self.cut) // LANES) + 1), np.uint64)
+        spans = self.spans[:, rows]
+        return NO_LEVELS, (self.cut, entries, each * rows.start, spans, hits)
+
+    def state(self, d1, d2, R):
+        """Return what a search keeps of it, to be filled by ``update``."""
+        return (
+            self.spans, self.entries, np.empty(len(d1), np.uint8), self.table,
+            self.unit, self.cut, d1.copy(), d2.copy(), R.copy(), np.zeros(1),
+        )  # fmt: skip
+
+    @staticmethod
+    def update(state, near, d1, d2, w):
+        """Compute the state anew."""
+        _, _, level_bound, table, unit, cut, c1, c2, R, base = state
+        np.minimum(d1, cut, out=c1)
+        np.minimum(d2, cut, out=c2)
+        level_bound[:] = _levels_below(c2, table, unit)
+        c1 = c1.astype(np.float64)
+        R[:] = np.bincount(near, w * (c2 - c1), len(R))
+        base[0] = w @ (c1 - d1)
+
+
+def _ranked(sample, rank):
+    """Return for each column the entry of this rank, from 0, as a new array."""
+    columns = np.ascontiguousarray(sample.T)
+    return np.partition(columns, rank, axis=1)[:, rank].copy()
+
+
+def _scales(tops, geometry=PLAIN):
+    """Return the scale on which the levels of each object reach up to its top.
+
+    Returns
+    -------
+    steps : ndarray of shape (n,), float32
+        Levels per unit of distance; zero where no usable number would do.
+    table : ndarray of shape (N_LEVELS,)
+    unit : ndarray of shape (n,)
+        At level q the distance is at least ``table[q] * unit``, after ``finish``.
+    """
+    with np.errstate(divide="ignore", over="ignore"):
+        steps = (N_LEVELS - 1) / tops.astype(np.float64)
+    usable = (np.finfo(np.float32).tiny < steps) & (steps < 1e30)
+    steps = np.where(usable, steps, 0).astype(np.float32)
+    unit = np.zeros(len(steps))
+    unit[usable] = _finished(1 / steps[usable].astype(np.float64), geometry)
+    # A level may be one too high by rounding in single precision, which stays far below
+    # a thousandth of a level: the table errs to the other side.
+    table = np.maximum(np.arange(N_LEVELS) - 1e-3, 0)
+    return steps, np.sqrt(table) if geometry.root else table, unit
+
+
+def _levels_below(distances, table, unit):
+    """Return how many levels of each object say less than its distance."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.searchsorted(table, distances / unit).astype(np.uint8)
 
 
 def _widened(rows):
@@ -249,7 +362,7 @@ def _widened(rows):
     return wide
 
 
-def _sample(n, size=64):
+def _sample(n, size):
     return np.linspace(0, n - 1, size).astype(np.intp)
 
 
@@ -262,17 +375,17 @@ class Digest(NamedTuple):
     symmetric: bool
 
 
-def digest(rows, weights, *, screen=None, step=0.0, compare=False, threads=1):
+def digest(rows, weights, *, screen=None, steps=None, compare=False, threads=1):
     """Read every distance once, for all that has to be known of it.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows, n), C-contiguous
     weights : ndarray of shape (n,)
-    screen : Screen or None
-        Its levels are filled.
-    step : float
-        Levels per unit of distance.
+    screen : Screen, Lists or None
+        It is filled.
+    steps : ndarray of shape (n,), float32
+        Its levels per unit of distance.
     compare : bool
         Whether to compare the matrix with its transpose. Random sums of the bits along
         the rows are held against those along the columns: equal matrices are always
@@ -289,13 +402,15 @@ def digest(rows, weights, *, screen=None, step=0.0, compare=False, threads=1):
     totals = np.empty(len(rows))
     low, high = _mixers(n if compare else 0)
     row_sums = np.zeros(len(low), np.uint64)
-    no_levels = np.empty((0, 0), np.uint8)
+    if steps is None:
+        steps = np.empty(0, np.float32)
 
     def read(part):
         column_sums = np.zeros(len(low), np.uint64)
+        levels, listed = (NO_LEVELS, None) if screen is None else screen.part(part)
         n_negative = kernels.digest(
-            rows[part], part.start, weights, np.float32(step),
-            no_levels if screen is None else screen.levels[part], totals[part],
+            rows[part], part.start, weights, steps, levels, listed,
+            totals[part],
             rows[part].view(f"u{rows.itemsize}"), low, high, row_sums[part],
             column_sums,
         )  # fmt: skip
@@ -359,14 +474,17 @@ class Matrix:
         self.n = len(distances)
         self.canonical = np.arange(self.n)
         self.weights = weights
-        self.screen, step = None, 0.0
+        self.screen = steps = None
         if self.n >= SCREEN_FROM and n_clusters is not None:
-            sample = distances[np.ix_(_sample(self.n), _sample(self.n, 1024))]
-            self.screen, step = Screen.empty(distances.shape, sample, n_clusters)
+            if n_clusters >= LISTS_FROM and distances.size >= LISTED_FROM:
+                self.screen, steps = Lists.empty(distances, n_clusters)
+            if self.screen is None:
+                sample = distances[_sample(self.n, 64)]
+                self.screen, steps = Screen.empty(sample, self.n, n_clusters)
         self.totals = totals
         if totals is None or self.screen is not None:
             self.digest = digest(
-                distances, weights, screen=self.screen, step=step, compare=compare,
+                distances, weights, screen=self.screen, steps=steps, compare=compare,
                 threads=threads,
             )  # fmt: skip
             self.totals = self.digest.totals
@@ -467,11 +585,11 @@ class Points:
 
     def _screen(self, n_clusters, threads):
         """Compute a screen, without a root: its levels are of block distances."""
-        shape = self.n, len(self.blocks) * LANES
-        code = self.geometry.code
-        raw = Geometry(code, False, 1.0)
-        sample = dissimilarities(raw, self.blocks, self.points(_sample(self.n)))
-        screen, step = Screen.empty(shape, sample[:, : self.n], n_clusters)
+        raw = self.geometry._replace(root=False, scale=1.0)
+        points = self.points(_sample(self.n, 64))
+        sample = dissimilarities(raw, self.blocks, points)
+        sample[:, self.n :] = 0
+        screen, steps = Screen.empty(sample, self.n, n_clusters, self.geometry)
         if screen is None:
             return None
 
@@ -481,13 +599,12 @@ class Points:
                 part = slice(start, min(start + LANES, share.stop))
                 points = self.points(self.object_at[part])
                 kernels.levels_of(
-                    code, self.blocks, points, np.float32(step), out,
-                    screen.levels[part],
+                    raw.code, self.blocks, points, steps, out, screen.levels[part],
                 )  # fmt: skip
 
         with chunk_map(threads) as chunks:
             chunks(fill, _shares(self.n, threads))
-        return screen._replace(table=_finished(screen.table, self.geometry))
+        return screen
 
     @property
     def totals(self):
@@ -636,7 +753,7 @@ class _Search:
 class RowSearch(_Search):
     """A search that reads rows of dissimilarities."""
 
-    levels = screen = None
+    levels = screen = nearby = None
 
     def __init__(self, source, medoids, n_candidates=None):
         size = max(source.n, LANES)
@@ -692,10 +809,10 @@ class RowSearch(_Search):
         if len(found):
             P, hits = np.empty_like(P), np.empty_like(hits)
         return kernels.sweep_rows(
-            rows, gathered, self.levels, self.screen, order, first, stop, limits.last,
-            limits.patience, found, limits.threshold, self.medoids, self.slot_of,
-            self.near, self.sec, self.d1, self.d2, self.w, self.R, P, hits,
-            self.to_medoids,
+            rows, gathered, self.levels, self.screen, self.nearby, order, first, stop,
+            limits.last, limits.patience, found, limits.threshold, self.medoids,
+            self.slot_of, self.near, self.sec, self.d1, self.d2, self.w, self.R, P,
+            hits, self.to_medoids,
         )  # fmt: skip
 
 
@@ -742,9 +859,19 @@ def grouped(rows, size):
 class _MatrixSearch(RowSearch):
     def __init__(self, source, medoids):
         super().__init__(source, medoids)
-        if source.screen is not None:
-            self.levels = source.screen.levels
-            self.screen = source.screen.bounds(self.d2)
+        screen = source.screen
+        if isinstance(screen, Lists):
+            longest = int((screen.spans[1] - screen.spans[0]).max())
+            self.hits = np.zeros((2, max(longest, self.hits.shape[1])), np.uint64)
+            self.nearby = screen.state(self.d1, self.d2, self.R)
+        elif screen is not None:
+            self.levels, self.screen = screen.levels, screen.bounds(self.d2)
+
+    def refresh(self):
+        """Sum the loss and the removal costs anew, and return the loss."""
+        if self.nearby is not None:
+            Lists.update(self.nearby, self.near, self.d1, self.d2, self.w)
+        return super().refresh()
 
     def sweep(self, order, start, stop, limits, found=NOTHING):
         """Try the candidates order[start:stop]: see ``kernels.sweep_rows``."""
