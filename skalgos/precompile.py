@@ -21,7 +21,14 @@ def _kmedoids(dtype):
         k_medoids,
         swap_certificate,
     )
-    from skalgos.cluster._kmedoids.solvers import SCREEN_FROM
+    from skalgos.cluster._kmedoids.solvers import (
+        LISTS_FROM,
+        SCREEN_FROM,
+        Lists,
+        Matrix,
+        digest,
+        fasterpam,
+    )
 
     rng = np.random.RandomState(0)
     for n_samples, n_features in ((100, 2), (SCREEN_FROM, 2), (SCREEN_FROM, 6)):
@@ -35,6 +42,12 @@ def _kmedoids(dtype):
         distances = np.abs(x[:, None] - x)
         result = k_medoids(distances, 2, init="build", tol=1.0)
     swap_certificate(distances, result.medoid_indices)
+    # What large matrices compile, on a small one.
+    n_samples, weights = len(distances), np.ones(len(distances))
+    source = Matrix(distances, weights, None)
+    source.screen, steps = Lists.empty(distances, LISTS_FROM)
+    digest(distances, weights, screen=source.screen, steps=steps)
+    fasterpam(source, np.arange(LISTS_FROM), np.arange(n_samples), max_iter=1)
     X = rng.standard_normal((100, 2)).astype(dtype)
     KMedoids(2, solver="sampled").fit(X)
     for solver in ("matrix", "matrix-free"):

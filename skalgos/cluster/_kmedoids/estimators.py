@@ -92,8 +92,8 @@ class KMedoids(MedoidClusterer):
         - "matrix" stores those of all pairs: one byte each for metrics that are
           computed here ("euclidean", "sqeuclidean", "manhattan", "chebyshev", "cosine",
           "correlation", "hamming" and their synonyms, on dense X), else one number
-          each, and from 1500 rows on one byte more. Methods other than "fasterpam"
-          need one number each, and no more.
+          each, and from 1500 rows on one byte more, or less with many rows and
+          clusters. Methods other than "fasterpam" need one number each, and no more.
         - "matrix-free" stores none, and computes them again in every sweep.
         - "sampled" stores none, and leaves out most of them: for tens of thousands of
           rows to millions. It starts from what it finds in samples of the rows, prices
