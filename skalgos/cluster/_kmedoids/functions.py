@@ -179,9 +179,14 @@ def k_medoids(
     fit = METHODS[method](source, start, order, max_iter=max_iter, tol=tol)
     medoids = problem.rows_of(fit.medoids)
     to_medoids = distances[:, medoids]
-    order = by_size(to_medoids.argmin(axis=1), weights, n_clusters)
+    near = to_medoids.argmin(axis=1)
+    order = by_size(near, weights, n_clusters)
     medoids = medoids[order]
-    labels = to_medoids[:, order].argmin(axis=1).astype(np.int32)
+    is_least = to_medoids == to_medoids[np.arange(len(near)), near][:, None]
+    if np.count_nonzero(is_least) > len(near):  # of several the first counts
+        labels = is_least[:, order].argmax(axis=1).astype(np.int32)
+    else:
+        labels = np.argsort(order).astype(np.int32)[near]
     labels[medoids] = np.arange(n_clusters)
     return KMedoidsResult(
         medoids, labels, fit.loss, fit.n_iter, fit.n_swaps, fit.converged

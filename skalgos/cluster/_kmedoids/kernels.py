@@ -653,7 +653,7 @@ def reorder(rows, order, out):
     for i in range(order.shape[0]):
         row = rows[order[i]]
         for j in range(order.shape[0]):
-            out[i, j] = row[order[j]]
+            out[i, j] = row[np.uint64(order[j])]
 
 
 @kernel(reassociate=True)
