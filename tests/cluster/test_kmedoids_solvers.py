@@ -228,6 +228,16 @@ def test_scales_that_are_no_numbers_leave_bounds_of_zero():
     assert 254 * unit[-1] == pytest.approx(2)
     below = solvers._levels_below(np.ones(6), table, unit)
     np.testing.assert_array_equal(below, [255] * 5 + [128])
+    for nothing in (0.0, -1.0):
+        below = solvers._levels_below(np.full(6, nothing), table, unit)
+        np.testing.assert_array_equal(below, 0)
+
+
+@pytest.mark.parametrize("metric", GEOMETRIES)
+def test_lanes_without_a_point_are_never_hit(metric):
+    _, X, w, start, _ = _problem(0, n=70)
+    search = Points(X, GEOMETRIES[metric], w, 4).search(start)
+    np.testing.assert_array_equal(search.screen[0][70:], 0)
 
 
 def test_a_screen_of_points_never_exceeds_the_distances():

@@ -352,7 +352,11 @@ def _scales(tops, geometry=PLAIN):
 def _levels_below(distances, table, unit):
     """Return how many levels of each object say less than its distance."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.searchsorted(table, distances / unit).astype(np.uint8)
+        ratios = distances / unit
+    # Nothing is less than zero, also where there is no scale: in lanes that only fill
+    # the last block of points.
+    ratios[np.isnan(ratios)] = 0
+    return np.searchsorted(table, ratios).astype(np.uint8)
 
 
 def _widened(rows):
